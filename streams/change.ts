@@ -1,0 +1,59 @@
+import { z } from 'zod';
+import { Identity } from './identity.ts';
+
+/** In the order in which several of them are reported when one observation holds several. */
+export const CHANGE_KINDS = [
+  'created',
+  'restored',
+  'moved-domain',
+  'renamed',
+  'upn-changed',
+  'profile-updated',
+  'disabled',
+  'enabled',
+  'deleted',
+] as const;
+
+export const ChangeKind = z.enum(CHANGE_KINDS);
+export type ChangeKind = z.infer<typeof ChangeKind>;
+
+/** How and where a change was seen. */
+export const Observed = z.looseObject({
+  /** When the listener saw it, ISO 8601 in UTC. */
+  time: z.iso.datetime(),
+  /** dnsHostName of the domain controller that showed it. */
+  dc: z.string(),
+  via: z.enum(['dirsync']),
+  dn: z.string(),
+});
+export type Observed = z.infer<typeof Observed>;
+
+/** A change of one identity; `before` of a change is `after` of the change before it (SPEC rule 3). */
+export const Change = z.looseObject({
+  kind: ChangeKind,
+  objectGUID: z.guid(),
+  /** The attributes of the identity that differ. Empty for created, restored and deleted. */
+  changed: z.array(z.string()),
+  /** Null for created and restored. */
+  before: Identity.nullable(),
+  /** Null for deleted. */
+  after: Identity.nullable(),
+  /** The new name differs from the old one in nothing but case. */
+  caseOnly: z.boolean(),
+  /** objectGUID of the account that had this name before, when there was one. */
+  formerHolder: z.guid().nullable(),
+  observed: Observed,
+});
+export type Change = z.infer<typeof Change>;
+
+/** A change as it stands in the log. The object is open for readers: later versions add properties and never change one. */
+export const ChangeEvent = Change.extend({
+  /** Counts every event of the log from 1 without a hole, so that anyone can see whether one is missing or doubled. */
+  sequence: z.int().positive(),
+});
+export type ChangeEvent = z.infer<typeof ChangeEvent>;
+
+/** The id of an event: unique within its log, and the same in every log line and repair that follows from it. */
+export function eventId(event: Pick<ChangeEvent, 'sequence' | 'objectGUID'>): string {
+  return `${event.objectGUID}-${event.sequence}`;
+}

@@ -1,0 +1,41 @@
+import { z } from 'zod';
+
+/**
+ * Who an account is, as far as the watched attributes tell. The key is objectGUID, never a name: names are re-used.
+ * An attribute that is not set in the directory is absent. The DN is no part of it: renaming a parent OU changes it unseen.
+ */
+export const Identity = z.looseObject({
+  /** Lower-case text form, 8-4-4-4-12 (MS-DTYP 2.3.4.3). */
+  objectGUID: z.guid(),
+  objectSid: z.string().optional(),
+  /** NetBIOS name of the domain: what stands before the backslash in a Customer Engagement user name. */
+  domain: z.string(),
+  sAMAccountName: z.string(),
+  userPrincipalName: z.string().optional(),
+  displayName: z.string().optional(),
+  givenName: z.string().optional(),
+  sn: z.string().optional(),
+  mail: z.string().optional(),
+  /** False when ACCOUNTDISABLE (0x2) is set in userAccountControl. */
+  enabled: z.boolean(),
+});
+
+export type Identity = z.infer<typeof Identity>;
+
+/** The optional attributes of an identity, as the directory names them. */
+export const PROFILE_ATTRIBUTES = ['displayName', 'givenName', 'sn', 'mail'] as const;
+
+/** `DOMAIN\name`, as Customer Engagement shows it in domainname. */
+export function domainName(identity: Pick<Identity, 'domain' | 'sAMAccountName'>): string {
+  return `${identity.domain}\\${identity.sAMAccountName}`;
+}
+
+/** Active Directory and Customer Engagement both compare account names without regard to case. */
+export function sameName(a: string, b: string): boolean {
+  return nameKey(a) === nameKey(b);
+}
+
+/** The form of a name that equal names share; for use as a key. */
+export function nameKey(name: string): string {
+  return name.toLowerCase();
+}
