@@ -1,0 +1,174 @@
+import { readFileSync } from 'node:fs';
+import type { z } from 'zod';
+import { type CustomerEngagement, CustomerEngagementError, type SystemUser } from '../../streams/customer-engagement.ts';
+import { doubt, readAnswer } from './answers.ts';
+import type { Authentication } from './authentication.ts';
+import { allPath, Caller, findPath, NamedRecord, namePath, RecordPage } from './records.ts';
+import type { Purpose } from './refusals.ts';
+import { ServiceRoot } from './service-root.ts';
+import { type Answer, type Request, Transport, TransportError } from './transport.ts';
+import { unreached } from './unreached.ts';
+
+export interface Settings {
+  /** Name of the organization in the configuration. */
+  readonly name: string;
+  /** Address of the organization, as people open it: `https://crm.example.test/contoso`. */
+  readonly url: string;
+  readonly apiVersion: 'v8.2' | 'v9.0' | 'v9.1';
+  /** PEM file of the authority that issued the server's certificate; without it, those that Node knows. */
+  readonly caFile?: string | undefined;
+  /** Lets credentials travel over `http:`. */
+  readonly allowClearText?: boolean | undefined;
+  /** Milliseconds for one request and its whole answer. Default: 30,000. */
+  readonly deadline?: number | undefined;
+  /** Default: 8. */
+  readonly connections?: number | undefined;
+  readonly auth: Authentication;
+}
+
+const READ_HEADERS = {
+  accept: 'application/json',
+  'odata-version': '4.0',
+  'odata-maxversion': '4.0',
+  // Keeps anything in between from answering out of a cache.
+  'if-none-match': 'null',
+};
+
+const PAGE_HEADERS = { ...READ_HEADERS, prefer: 'odata.maxpagesize=5000' };
+
+const WRITE_HEADERS = {
+  accept: 'application/json',
+  'odata-version': '4.0',
+  'odata-maxversion': '4.0',
+  'content-type': 'application/json; charset=utf-8',
+  // Without it a PATCH of a missing record creates one.
+  'if-match': '*',
+  prefer: 'return=representation',
+};
+
+/**
+ * Opens nothing yet: connections are made when they are needed.
+ *
+ * @throws Error when the settings cannot be used
+ */
+export function customerEngagement(settings: Settings): CustomerEngagement {
+  return new WebApi(settings);
+}
+
+/** The Web API of one organization. Every error that it throws is a CustomerEngagementError whose text starts with the organization's name. */
+class WebApi implements CustomerEngagement {
+  readonly name: string;
+  readonly #root: ServiceRoot;
+  readonly #auth: Authentication;
+  readonly #transport: Transport;
+
+  constructor(settings: Settings) {
+    this.name = settings.name;
+    this.#root = new ServiceRoot(settings);
+    this.#auth = settings.auth;
+    this.#transport = new Transport({
+      origin: this.#root.origin,
+      ca: settings.caFile === undefined ? undefined : readFileSync(settings.caFile, 'utf8'),
+      deadline: settings.deadline ?? 30_000,
+      connections: settings.connections ?? 8,
+    });
+  }
+
+  whoAmI(signal?: AbortSignal): Promise<string> {
+    return this.#named(async () => {
+      const answer = await this.#send({ method: 'GET', path: this.#root.path('WhoAmI'), headers: READ_HEADERS }, 'read', signal);
+      return readAnswer(answer, Caller, 'read').UserId;
+    });
+  }
+
+  /** The server compares as its database does, which may be without regard to accents: the caller compares names again. */
+  find(query: { systemuserid?: string; domainNames: readonly string[] }, signal?: AbortSignal): Promise<SystemUser[]> {
+    return this.#named(async () => {
+      const path = findPath(query);
+      if (path === undefined) return [];
+      const page = await this.#page(this.#root.path(path), READ_HEADERS, signal);
+      // So few records are never split by an honest server, and half an answer must not look like a whole one.
+      if (page.next !== undefined) throw new CustomerEngagementError('transient', 'a search for single records was answered in pages');
+      return page.records;
+    });
+  }
+
+  async *all(signal?: AbortSignal): AsyncGenerator<SystemUser[], void, undefined> {
+    const seen = new Set<string>();
+    let path: string | undefined = this.#root.path(allPath());
+    while (path !== undefined) {
+      const here: string = path;
+      const page: Page = await this.#named(async () => {
+        if (seen.has(here)) throw new CustomerEngagementError('transient', 'the next page is one that was read before');
+        return await this.#page(here, PAGE_HEADERS, signal);
+      });
+      seen.add(here);
+      yield page.records;
+      path = page.next;
+    }
+  }
+
+  setDomainName(systemuserid: string, domainName: string, signal?: AbortSignal): Promise<string> {
+    return this.#named(async () => {
+      const path = this.#root.path(namePath(systemuserid));
+      const body = JSON.stringify({ domainname: domainName });
+      const answer = await this.#send({ method: 'PATCH', path, headers: WRITE_HEADERS, body }, 'write', signal);
+      if (answer.status !== 204) return nameIn(answer, systemuserid, 'write');
+      // Written, but not shown: what it is now has to be asked for.
+      try {
+        return nameIn(await this.#send({ method: 'GET', path, headers: READ_HEADERS }, 'read', signal), systemuserid, 'read');
+      } catch (cause) {
+        if (!(cause instanceof CustomerEngagementError)) throw cause;
+        const { message, status, retryAfter } = cause;
+        throw new CustomerEngagementError('unknown-outcome', `written, but not to be read afterwards: ${message}`, {
+          status,
+          retryAfter,
+          cause,
+        });
+      }
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#transport.close();
+  }
+
+  async #page(path: string, headers: Request['headers'], signal: AbortSignal | undefined): Promise<Page> {
+    const answer = await this.#send({ method: 'GET', path, headers }, 'read', signal);
+    const page: z.output<typeof RecordPage> = readAnswer(answer, RecordPage, 'read');
+    const link = page['@odata.nextLink'];
+    return { records: page.value, next: link === undefined ? undefined : this.#root.follow(link) };
+  }
+
+  async #send(request: Request, purpose: Purpose, signal: AbortSignal | undefined): Promise<Answer> {
+    try {
+      return await this.#auth.send(request, this.#transport, signal);
+    } catch (error) {
+      if (error instanceof TransportError) throw unreached(error, purpose);
+      throw error;
+    }
+  }
+
+  async #named<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof CustomerEngagementError)) throw error;
+      const { failure, message, status, code, retryAfter, cause } = error;
+      throw new CustomerEngagementError(failure, `${this.name}: ${message}`, { status, code, retryAfter, cause });
+    }
+  }
+}
+
+interface Page {
+  readonly records: SystemUser[];
+  readonly next: string | undefined;
+}
+
+function nameIn(answer: Answer, systemuserid: string, purpose: Purpose): string {
+  const record = readAnswer(answer, NamedRecord, purpose);
+  if (record.systemuserid !== undefined && record.systemuserid !== systemuserid.toLowerCase()) {
+    throw new CustomerEngagementError(doubt(purpose), 'the answer is about another record', { status: answer.status });
+  }
+  return record.domainname ?? '';
+}

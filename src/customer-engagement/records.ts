@@ -1,0 +1,83 @@
+import { z } from 'zod';
+import { CustomerEngagementError, type SystemUser } from '../../streams/customer-engagement.ts';
+
+const Guid = z.guid().transform((guid) => guid.toLowerCase());
+
+/** What is read of a systemuser: what the Web API holds, not what one would like, since it does not let its AD GUID be read. */
+const Row = z
+  .object({
+    systemuserid: Guid,
+    domainname: z.string().nullable(),
+    fullname: z.string().nullable(),
+    isdisabled: z.boolean(),
+    applicationid: z.guid().nullable(),
+    isintegrationuser: z.boolean().nullable(),
+    setupuser: z.boolean().nullable(),
+    accessmode: z.int().nullable(),
+  })
+  .transform(
+    (row): SystemUser => ({
+      systemuserid: row.systemuserid,
+      domainname: row.domainname ?? '',
+      fullname: row.fullname ?? '',
+      isdisabled: row.isdisabled,
+      special: isSpecial(row),
+    }),
+  );
+
+export const RecordPage = z.object({ value: z.array(Row), '@odata.nextLink': z.string().optional() });
+export const NamedRecord = z.object({ systemuserid: Guid.optional(), domainname: z.string().nullable() });
+export const Caller = z.object({ UserId: Guid });
+
+/** The columns of a record that its schema needs. */
+const SELECT = `$select=${Object.keys(Row.in.shape).join(',')}`;
+
+const SUPPORT_USER = 3;
+const DELEGATED_ADMINISTRATOR = 5;
+
+interface SpecialMarks {
+  readonly fullname: string | null;
+  readonly applicationid: string | null;
+  readonly isintegrationuser: boolean | null;
+  readonly setupuser: boolean | null;
+  readonly accessmode: number | null;
+}
+
+function isSpecial(row: SpecialMarks): boolean {
+  return (
+    row.applicationid !== null ||
+    row.isintegrationuser === true ||
+    row.setupuser === true ||
+    row.accessmode === SUPPORT_USER ||
+    row.accessmode === DELEGATED_ADMINISTRATOR ||
+    row.fullname === 'SYSTEM' ||
+    row.fullname === 'INTEGRATION'
+  );
+}
+
+/** Path of the user name of one record, below the service root. */
+export function namePath(systemuserid: string): string {
+  return `systemusers(${guidLiteral(systemuserid)})?$select=domainname`;
+}
+
+export function allPath(): string {
+  return `systemusers?${SELECT}`;
+}
+
+/** Undefined when there is nothing to look for. */
+export function findPath(query: { systemuserid?: string; domainNames: readonly string[] }): string | undefined {
+  const terms = query.domainNames.map((name) => `domainname eq ${literal(name)}`);
+  if (query.systemuserid !== undefined) terms.unshift(`systemuserid eq ${guidLiteral(query.systemuserid)}`);
+  return terms.length === 0 ? undefined : `systemusers?${SELECT}&$filter=${encodeURIComponent(terms.join(' or '))}`;
+}
+
+/** A GUID stands bare in OData; whatever is not one would be read as something else. */
+function guidLiteral(text: string): string {
+  if (!z.guid().safeParse(text).success) throw new CustomerEngagementError('refused', 'a systemuserid must be a GUID');
+  return text;
+}
+
+/** OData 4.0, URL conventions 5.1.1.6.1: in single quotes, a quote is doubled, a backslash means itself. */
+function literal(text: string): string {
+  return `'${text.toWellFormed().replaceAll("'", "''")}'`;
+}
