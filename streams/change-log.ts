@@ -1,0 +1,100 @@
+import type { Observable } from 'rxjs';
+import type { Change, ChangeEvent } from './change.ts';
+import type { KnownIdentities } from './detector.ts';
+import type { Identity } from './identity.ts';
+import type { Position } from './position.ts';
+import type { Link, Repair } from './repair.ts';
+
+/**
+ * The port to the log of everything that happened: identity changes, what is known of each identity, where the listeners
+ * stand, and the repairs. One port, several engines, one suite of contract tests.
+ */
+export interface ChangeLog extends AsyncDisposable {
+  /** For logs: which engine, where. Never a secret. */
+  readonly name: string;
+  /**
+   * Waits until no other listener holds the lease, shuts out every earlier writer, then reads what the log knows.
+   *
+   * @throws FencedError @throws LogError
+   */
+  openListener(signal: AbortSignal): Promise<ListenerLog>;
+  /** The same for the repairer of one organization. */
+  openRepairer(organization: string, signal: AbortSignal): Promise<RepairerLog>;
+  /** Reads events in the order of the log without moving any group. Ends at what was the end when it began. */
+  replay(range?: { fromSequence?: number }): AsyncIterable<ChangeEvent>;
+  /** What the log says of itself now; takes no lease and changes nothing. */
+  status(): Promise<LogStatus>;
+}
+
+export interface ListenerLog extends KnownIdentities, AsyncDisposable {
+  /** Aborts, with its reason, when the lease is lost: another listener may be at work. */
+  readonly lost: AbortSignal;
+  position(namingContext: string): Position | undefined;
+  /** How many identities are known. */
+  count(): number;
+  /**
+   * Makes changes, identities and position visible together, durable when it resolves. One call at a time.
+   *
+   * @returns the changes with their place in the log
+   * @throws FencedError when another writer took over; nothing of the batch is visible then
+   * @throws LogError when it is not known whether the batch is visible: open anew and read what the log knows
+   */
+  append(batch: Batch): Promise<ChangeEvent[]>;
+}
+
+export interface Batch {
+  readonly changes: readonly Change[];
+  /** What is known from now on; null for an account that is gone. */
+  readonly identities: ReadonlyMap<string, Identity | null>;
+  /** Where to resume once this batch is durable. Absent in the middle of a read. */
+  readonly position: Position | undefined;
+}
+
+/** What a repairer needs of the log. */
+export interface RepairerLog extends AsyncDisposable {
+  readonly lost: AbortSignal;
+  /** Events not yet acknowledged for this organization, in order per objectGUID, at least once. */
+  readonly changes: Observable<ChangePage>;
+  /** False until a listener has read the directory whole. */
+  readonly baselined: boolean;
+  /** The identity as of now; `refresh` first when events are newer than what is known. */
+  identity(objectGUID: string): Identity | undefined;
+  /** objectGUID of the account that has this name. */
+  holder(domain: string, sAMAccountName: string): string | undefined;
+  /** The sequence up to which identities are known. */
+  readonly knownSequence: number;
+  /** Reads what other processes wrote to the log since. */
+  refresh(): Promise<void>;
+  link(objectGUID: string): Link | undefined;
+  linkOfRecord(systemuserid: string): Link | undefined;
+  repair(systemuserid: string): Repair | undefined;
+  /** Every repair that has not ended. */
+  openRepairs(): Repair[];
+  /** Durable when it resolves. Calls may overlap; they are written in the order of the calls. @throws FencedError @throws LogError */
+  record(entries: { repairs?: readonly Repair[]; links?: readonly Link[] }): Promise<void>;
+}
+
+export interface ChangePage {
+  readonly changes: readonly ChangeEvent[];
+  /** Everything up to the end of this page has been taken over durably. The next page comes only after this. */
+  ack(): Promise<void>;
+}
+
+export interface LogStatus {
+  readonly positions: readonly (Position & { time: string })[];
+  readonly sequence: number;
+  readonly identities: number;
+  readonly lastEvent: ChangeEvent | undefined;
+  readonly repairs: readonly Repair[];
+  readonly links: number;
+}
+
+/** Another writer has taken over: stop, and do not take it back. */
+export class FencedError extends Error {
+  override readonly name = 'FencedError';
+}
+
+/** The log failed. Nothing is known about the last write; what the log says when it is opened anew is the truth. */
+export class LogError extends Error {
+  override readonly name = 'LogError';
+}

@@ -1,0 +1,92 @@
+import type { RepairerLog } from './change-log.ts';
+import type { CustomerEngagement } from './customer-engagement.ts';
+import { nameKey, sameName } from './identity.ts';
+
+/** The parking accounts of one organization; one of them serves one repair at a time (SPEC rule 7). */
+export class ParkingPool {
+  readonly size: number;
+  readonly #accounts: readonly string[];
+  readonly #users = new Map<string, string>();
+  readonly #avoided = new Map<string, number>();
+
+  constructor(accounts: readonly string[]) {
+    this.#accounts = accounts;
+    this.size = accounts.length;
+  }
+
+  /** The account kept for this record, or else a free one, kept from now on; undefined when there is none. */
+  take(systemuserid: string): string | undefined {
+    const kept = this.#accounts.find((account) => this.#users.get(nameKey(account)) === systemuserid);
+    if (kept !== undefined) return kept;
+    const free = this.#accounts.find((account) => this.#isFree(account));
+    if (free !== undefined) this.#users.set(nameKey(free), systemuserid);
+    return free;
+  }
+
+  /** Keeps a certain account for a record, as the journal says. */
+  keep(account: string, systemuserid: string): void {
+    this.#users.set(nameKey(account), systemuserid);
+  }
+
+  release(systemuserid: string): void {
+    for (const [account, user] of this.#users) {
+      if (user === systemuserid) this.#users.delete(account);
+    }
+  }
+
+  hasFree(): boolean {
+    return this.#accounts.some((account) => this.#isFree(account));
+  }
+
+  /** Customer Engagement would not have this account: leave it alone for so many milliseconds. */
+  avoid(account: string, milliseconds: number): void {
+    this.#avoided.set(nameKey(account), Date.now() + milliseconds);
+  }
+
+  #isFree(account: string): boolean {
+    return !this.#users.has(nameKey(account)) && (this.#avoided.get(nameKey(account)) ?? 0) <= Date.now();
+  }
+}
+
+export interface ParkingCheck {
+  readonly usable: readonly string[];
+  readonly refused: readonly { readonly account: string; readonly why: string }[];
+}
+
+/**
+ * Says which of the configured accounts may be used for parking. Whoever can log on as a parking account is, for a moment,
+ * the person whose record is parked on it; so it has to be an account made for that, and in no record.
+ *
+ * @throws CustomerEngagementError
+ */
+export async function checkParkingAccounts(accounts: readonly string[], ce: CustomerEngagement, log: RepairerLog): Promise<ParkingCheck> {
+  const records = accounts.length === 0 ? [] : await ce.find({ domainNames: accounts });
+  const usable: string[] = [];
+  const refused: { account: string; why: string }[] = [];
+  for (const account of accounts) {
+    const why = problemOf(account);
+    if (why === undefined) usable.push(account);
+    else refused.push({ account, why });
+  }
+  return { usable, refused };
+
+  function problemOf(account: string): string | undefined {
+    const [domain, name] = account.split('\\');
+    const objectGUID = domain === undefined || name === undefined ? undefined : log.holder(domain, name);
+    const identity = objectGUID === undefined ? undefined : log.identity(objectGUID);
+    if (identity === undefined) return 'there is no such account in the directory: create it, or correct its name (DOMAIN\\name)';
+    if (identity.givenName !== undefined || identity.sn !== undefined || identity.mail !== undefined) {
+      return 'it looks like a person (it has a first name, a last name or an e-mail address): use accounts made for parking only';
+    }
+    if (log.link(identity.objectGUID) !== undefined)
+      return 'it is linked to a Customer Engagement user: use accounts made for parking only';
+    const record = records.find(({ domainname }) => sameName(domainname, account));
+    if (record !== undefined) {
+      const ours = log.repair(record.systemuserid)?.parkingAccount;
+      if (ours === undefined || ours === null || !sameName(ours, account)) {
+        return `the record of ${record.fullname} (${record.systemuserid}) holds it and no repair is under way: give that record its right user name first`;
+      }
+    }
+    return undefined;
+  }
+}

@@ -1,0 +1,180 @@
+import {
+  BehaviorSubject,
+  concatMap,
+  defer,
+  EMPTY,
+  filter,
+  finalize,
+  ignoreElements,
+  interval,
+  merge,
+  type Observable,
+  of,
+  repeat,
+  Subject,
+  take,
+  takeUntil,
+  tap,
+  timer,
+} from 'rxjs';
+import type { Observed } from './change.ts';
+import type { ListenerLog } from './change-log.ts';
+import { detect } from './detector.ts';
+import type { DirectorySession, Page } from './directory-source.ts';
+import { Draft } from './draft.ts';
+import type { ListenerReport } from './listener.ts';
+import type { Observation } from './observation.ts';
+import { aborted } from './operators.ts';
+import type { Position } from './position.ts';
+
+export interface ReadingSettings {
+  /** Milliseconds after which the directory is read although it did not say that anything changed. */
+  readonly readEvery: number;
+  /** Milliseconds at least from the end of one read to the next, so that a busy directory is not asked without pause. */
+  readonly readGap: number;
+  /** Milliseconds after which a position is stored although nothing changed. */
+  readonly positionEvery: number;
+}
+
+/**
+ * Reads a session again and again: at once, after each wake, and after `readEvery`. A read takes a page, publishes it, and
+ * only then asks for the next one: the publish stands inside what the next read waits for, so at most one page is read and
+ * not yet published, however slow the log is.
+ */
+export function readings(
+  session: DirectorySession,
+  from: Position | undefined,
+  log: ListenerLog,
+  settings: ReadingSettings,
+  signal: AbortSignal,
+  onRead: () => void,
+): Observable<ListenerReport> {
+  return defer(() => {
+    const publisher = new Publisher(session, from, log, settings);
+    const due = new BehaviorSubject(true);
+    const over = new Subject<void>();
+    const wakes = merge(session.wakes, interval(settings.readEvery)).pipe(
+      tap(() => due.next(true)),
+      ignoreElements(),
+      takeUntil(over),
+    );
+    const nextDue = () =>
+      timer(settings.readGap).pipe(
+        concatMap(() => due),
+        filter((isDue) => isDue),
+        take(1),
+        takeUntil(aborted(signal)),
+      );
+    const reads = defer(() => {
+      due.next(false);
+      return readOnce(session, publisher, signal, onRead);
+    }).pipe(
+      repeat({ delay: nextDue }),
+      finalize(() => over.next()),
+    );
+    return merge(wakes, reads);
+  });
+}
+
+/** Page after page until there is nothing more to read, or until the signal aborts between two pages. */
+function readOnce(session: DirectorySession, publisher: Publisher, signal: AbortSignal, onRead: () => void): Observable<ListenerReport> {
+  return defer(() => {
+    const reader = session.read(publisher.position);
+    publisher.begin();
+    let over = false;
+    return defer(() => reader.next()).pipe(
+      concatMap(async (page) => {
+        const reports = await publisher.publish(page);
+        over = page.last;
+        if (over) onRead();
+        return reports;
+      }),
+      concatMap((reports) => reports),
+      repeat({ delay: () => (over || signal.aborted ? EMPTY : of(true)) }),
+    );
+  });
+}
+
+/** Turns pages into events and known identities, and keeps where to read on. */
+class Publisher {
+  position: Position | undefined;
+  readonly #session: DirectorySession;
+  readonly #log: ListenerLog;
+  readonly #settings: ReadingSettings;
+  /** Until the directory was read whole for the first time, identities are learned and nobody is told. */
+  readonly #isBaseline: () => boolean;
+  #objects = 0;
+  #begun = 0;
+  #stored = 0;
+
+  constructor(session: DirectorySession, from: Position | undefined, log: ListenerLog, settings: ReadingSettings) {
+    this.#session = session;
+    this.position = from;
+    this.#log = log;
+    this.#settings = settings;
+    this.#isBaseline = () => log.position(session.namingContext) === undefined;
+  }
+
+  begin(): void {
+    this.#objects = 0;
+    this.#begun = performance.now();
+  }
+
+  async publish(page: Page): Promise<ListenerReport[]> {
+    const reports: ListenerReport[] = [];
+    const draft = new Draft(this.#log);
+    const full = this.position === undefined;
+    for (const observation of page.observations) {
+      try {
+        await this.#take(observation, draft);
+      } catch (error) {
+        if (!(error instanceof UnusableObservation)) throw error;
+        reports.push({ type: 'set-aside', objectGUID: observation.objectGUID, dn: observation.dn, reason: error.message });
+      }
+    }
+    // A stored position says that the first read is over: one from the middle of it would make the rest look created.
+    const position = this.#isBaseline() && !page.last ? undefined : page.position;
+    if (draft.identities.size > 0 || this.#isDue(position)) {
+      const events = await this.#log.append({ changes: draft.changes, identities: draft.identities, position });
+      if (position) this.#stored = performance.now();
+      if (events.length > 0) reports.push({ type: 'published', events });
+    }
+    this.position = page.position ?? this.position;
+    this.#objects += page.observations.length;
+    if (full) {
+      const milliseconds = Math.round(performance.now() - this.#begun);
+      reports.push({
+        type: 'read-progress',
+        namingContext: this.#session.namingContext,
+        objects: this.#objects,
+        done: page.last,
+        milliseconds,
+      });
+    }
+    return reports;
+  }
+
+  #isDue(position: Position | undefined): boolean {
+    return position !== undefined && (this.#isBaseline() || performance.now() - this.#stored >= this.#settings.positionEvery);
+  }
+
+  async #take(observation: Observation, draft: Draft): Promise<void> {
+    const { dc, domain } = this.#session;
+    const observed: Observed = { time: new Date().toISOString(), dc, via: 'dirsync', dn: observation.dn };
+    let detection = detect(observation, domain, observed, draft);
+    if (detection.outcome === 'incomplete') {
+      const whole = await this.#session.readObject(observation.objectGUID);
+      if (whole === undefined) throw new UnusableObservation('the directory reported a change of it but does not show the object');
+      // Only the first report tells whether it came back from the dead; a whole read of a living object looks the same either way.
+      const deleted = whole.deleted ? true : observation.deleted;
+      detection = detect({ ...whole, ...(deleted === undefined ? {} : { deleted }) }, domain, { ...observed, dn: whole.dn }, draft);
+      if (detection.outcome === 'incomplete')
+        throw new UnusableObservation('the object lacks objectClass, sAMAccountName or userAccountControl');
+    }
+    if (detection.outcome === 'changed') {
+      draft.add(observation.objectGUID, detection.identity, detection.changes, !this.#isBaseline());
+    }
+  }
+}
+
+class UnusableObservation extends Error {}

@@ -1,0 +1,164 @@
+import { z } from 'zod';
+import type { SystemUser } from './customer-engagement.ts';
+import { domainName, type Identity, sameName } from './identity.ts';
+
+/** Which Customer Engagement record belongs to which account. Never guessed from a name that may have been re-used. */
+export const Link = z.looseObject({
+  organization: z.string(),
+  objectGUID: z.guid(),
+  systemuserid: z.guid(),
+  /** The user name that the record showed when it was last looked at. */
+  domainname: z.string(),
+  learned: z.iso.datetime(),
+});
+export type Link = z.infer<typeof Link>;
+
+/** Why a repair waits, was not needed, or needs a person. */
+export const RepairReason = z.enum([
+  /** Waits: all parking accounts are in use. */
+  'no-parking-account-free',
+  /** Waits: another record, itself about to be repaired, still shows the new name. */
+  'name-still-shown',
+  /** Waits: the server's own domain controller does not know the name yet. */
+  'not-in-directory-yet',
+  /** Waits: Customer Engagement cannot be reached or is busy. */
+  'unavailable',
+  /** Waits: Customer Engagement refuses the service's credentials, or shows a sign-in page. */
+  'credentials-refused',
+  /** Waits: the service's user lacks a privilege (prvReadUser, prvWriteUser). */
+  'privilege-missing',
+  /** Not needed: the record shows the right name. */
+  'names-agree',
+  /** Not needed: the account was deleted. Needs a person when the record was on a parking account then. */
+  'account-deleted',
+  /** Needs a person: another record is mapped to this account, or shows its name without being linked to an account that left it. */
+  'held-by-another-record',
+  /** Needs a person: somebody gave the record to another account. */
+  'changed-by-hand',
+  /** Needs a person: SYSTEM, INTEGRATION, support or application user. */
+  'special-user',
+  /** Needs a person: the service may not rename its own record (0x80044161). */
+  'own-record',
+  /** Needs a person: there is no such record any more. */
+  'record-missing',
+  /** Needs a person: Customer Engagement refused for a reason that is not known; the message has its words. */
+  'refused',
+]);
+export type RepairReason = z.infer<typeof RepairReason>;
+
+/**
+ * The states of a repair. Open: `waiting` (nothing is under way, or it is parked and cannot go on yet) and `repairing`
+ * (written before the first write to Customer Engagement). Ended: `repaired`, `unneeded`, `needs-person`.
+ */
+export const RepairState = z.enum(['waiting', 'repairing', 'repaired', 'unneeded', 'needs-person']);
+export type RepairState = z.infer<typeof RepairState>;
+
+/** One record of the journal: what is known of the repair of one systemuser from now on. The last one for a systemuserid counts. */
+export const Repair = z.looseObject({
+  organization: z.string(),
+  systemuserid: z.guid(),
+  objectGUID: z.guid(),
+  state: RepairState,
+  reason: RepairReason.nullable(),
+  /** In the words of Customer Engagement or for a person; null when the reason says it all. */
+  message: z.string().nullable(),
+  /** The user name before the repair and the one that it is to get. */
+  from: z.string(),
+  to: z.string(),
+  /** The account on which the record is, or is about to be, parked; null when it certainly is not. */
+  parkingAccount: z.string().nullable(),
+  /** How often it was tried without success in a row. */
+  attempts: z.int().nonnegative(),
+  /** Not to be tried again before this time; null when at once. */
+  notBefore: z.iso.datetime().nullable(),
+  /** The event that asked for it. */
+  eventId: z.string(),
+  sequence: z.int().positive(),
+  times: z.looseObject({
+    /** When the listener saw the change. */
+    observed: z.iso.datetime(),
+    parked: z.iso.datetime().optional(),
+    named: z.iso.datetime().optional(),
+  }),
+  /** When this was written. */
+  at: z.iso.datetime(),
+});
+export type Repair = z.infer<typeof Repair>;
+
+export function isOpen(repair: Pick<Repair, 'state'>): boolean {
+  return repair.state === 'waiting' || repair.state === 'repairing';
+}
+
+/** What Customer Engagement and the directory say about one repair at one moment. */
+export interface Situation {
+  readonly repair: Repair;
+  /** The account as the directory has it now; undefined when it is gone. */
+  readonly identity: Identity | undefined;
+  readonly record: SystemUser | undefined;
+  /** systemuserid of the service's own record. */
+  readonly own: string;
+  /** Another record that shows the name that this one is to get. */
+  readonly holder: SystemUser | undefined;
+  /** Whether that other record will leave the name by a repair of its own, and whether that repair waits, in the end, for this one. */
+  readonly holderWillLeave: 'no' | 'yes' | 'waits-for-this';
+  /** Whether the name that the record shows belongs to another account, and is not the one it had when last looked at. */
+  readonly givenAway: boolean;
+  /** The parking account that is kept for this repair, if there was one. */
+  readonly parkingAccount: string | undefined;
+  /** Whether there is yet another one, for a record that is in the way. */
+  readonly anotherCanPark: boolean;
+}
+
+export type Decision =
+  | {
+      readonly step: 'end';
+      readonly state: 'repaired' | 'unneeded' | 'needs-person';
+      readonly reason: RepairReason | null;
+      readonly message?: string;
+    }
+  | { readonly step: 'wait'; readonly reason: RepairReason; readonly message?: string }
+  | { readonly step: 'park'; readonly account: string; readonly to: string }
+  | { readonly step: 'name'; readonly to: string };
+
+/** The next step of a repair (the table in SPEC.md). Pure; it looks at what is true now, not at what was done before (SPEC rule 8). */
+export function decide(situation: Situation): Decision {
+  const { repair, identity, record, holder } = situation;
+  if (record === undefined) return { step: 'end', state: 'needs-person', reason: 'record-missing' };
+  if (record.systemuserid === situation.own) return { step: 'end', state: 'needs-person', reason: 'own-record' };
+  if (record.special) return { step: 'end', state: 'needs-person', reason: 'special-user' };
+  const parked = repair.parkingAccount !== null && sameName(record.domainname, repair.parkingAccount);
+  if (identity === undefined) {
+    return { step: 'end', state: parked ? 'needs-person' : 'unneeded', reason: 'account-deleted' };
+  }
+  const to = domainName(identity);
+  if (sameName(record.domainname, to)) {
+    const wrote = repair.times.parked !== undefined || repair.state === 'repairing';
+    return wrote ? { step: 'end', state: 'repaired', reason: null } : { step: 'end', state: 'unneeded', reason: 'names-agree' };
+  }
+  if (parked) {
+    // Staying parked opens a cycle: the other record can leave the name only once this one has left its own.
+    const worthWaiting = holder !== undefined && situation.holderWillLeave !== 'no' && situation.anotherCanPark;
+    return worthWaiting ? { step: 'wait', reason: 'name-still-shown', message: shownBy(holder) } : { step: 'name', to };
+  }
+  if (situation.givenAway) {
+    return {
+      step: 'end',
+      state: 'needs-person',
+      reason: 'changed-by-hand',
+      message: `the record shows ${record.domainname}, which is another account`,
+    };
+  }
+  if (holder !== undefined && situation.holderWillLeave === 'no') {
+    return { step: 'end', state: 'needs-person', reason: 'held-by-another-record', message: shownBy(holder) };
+  }
+  if (holder !== undefined && situation.holderWillLeave === 'yes') {
+    return { step: 'wait', reason: 'name-still-shown', message: shownBy(holder) };
+  }
+  return situation.parkingAccount === undefined
+    ? { step: 'wait', reason: 'no-parking-account-free' }
+    : { step: 'park', account: situation.parkingAccount, to };
+}
+
+function shownBy(holder: SystemUser): string {
+  return `${holder.domainname} is shown by the record of ${holder.fullname} (${holder.systemuserid})${holder.isdisabled ? ', which is disabled' : ''}`;
+}
