@@ -1,0 +1,8 @@
+/** Gives what changed since a cookie (MS-ADTS 3.1.1.3.4.1.3). */
+export const DIRSYNC = '1.2.840.113556.1.4.841';
+
+/** Turns a search into one that answers when something changes (MS-ADTS 3.1.1.3.4.1.9). */
+export const NOTIFICATION = '1.2.840.113556.1.4.528';
+
+/** Finds deleted objects too (MS-ADTS 3.1.1.3.4.1.14). */
+export const SHOW_DELETED = '1.2.840.113556.1.4.417';

@@ -1,0 +1,176 @@
+import { Ber, BerWriter, Control, FilterParser } from 'ldapts';
+import { DirectoryError, type Page, type PageReader } from '../../streams/directory-source.ts';
+import type { Observation } from '../../streams/observation.ts';
+import type { Position } from '../../streams/position.ts';
+import { BerCursor, BerError, Tag } from './ber.ts';
+import type { LdapConnection } from './connection.ts';
+import { DIRSYNC } from './controls.ts';
+import { toObservation, WATCHED_ATTRIBUTES, type Warn } from './entry.ts';
+import { ResultCode, refusal } from './failure.ts';
+import type { LdapResult } from './message.ts';
+import { readRootDse } from './root-dse.ts';
+import { EntryStream, type SearchEnd } from './search.ts';
+
+/** Nothing but the class: a deleted object loses objectCategory, and a filter on anything that changes hides what leaves it. */
+export const USER_FILTER = '(objectClass=user)';
+
+/** Of one answer; servers take at least 1 MiB and at most a thousand objects. */
+const MAX_BYTES = 0x20_0000;
+
+/** The request's control value: SEQUENCE { Flags, MaxBytes, Cookie }. An empty cookie asks for everything. */
+export function encodeDirSync(flags: number, maxBytes: number, cookie: Buffer): Buffer {
+  const writer = new BerWriter({ size: cookie.length + 64 });
+  writer.startSequence();
+  // The writer's integers are signed 32-bit ones: INCREMENTAL_VALUES becomes the four bytes that a domain controller takes.
+  writer.writeInt(flags);
+  writer.writeInt(maxBytes);
+  writer.writeBuffer(cookie, Ber.OctetString);
+  writer.endSequence();
+  return writer.buffer;
+}
+
+/** @throws BerError */
+export function decodeDirSync(value: Buffer): { more: boolean; cookie: Buffer } {
+  const sequence = new BerCursor(value).enter(Tag.sequence);
+  const more = sequence.integer() !== 0;
+  sequence.integer();
+  return { more, cookie: sequence.bytes() };
+}
+
+class DirSyncControl extends Control {
+  readonly #cookie: Buffer;
+
+  constructor(cookie: Buffer) {
+    // Not critical would be an ordinary search for a server that does not know it.
+    super(DIRSYNC, { critical: true });
+    this.#cookie = cookie;
+  }
+
+  protected override writeControl(writer: BerWriter): void {
+    writer.writeBuffer(encodeDirSync(0, MAX_BYTES, this.#cookie), Ber.OctetString);
+  }
+}
+
+export interface DirSyncSettings {
+  readonly namingContext: string;
+  readonly dc: string;
+  readonly invocationId: string;
+  readonly pageSize: number;
+  /** Milliseconds that the first entry of a full read may take: a server may collect all of them before it sends one. */
+  readonly patience: number;
+  readonly warn: Warn;
+}
+
+/** Reads from a cookie, or everything, in as many answers as the server makes of it. */
+export class DirSyncReader implements PageReader {
+  readonly #connection: LdapConnection;
+  readonly #settings: DirSyncSettings;
+  #cookie: Buffer;
+  #patience: number;
+  #highestCommittedUSN: Promise<string> | undefined;
+  #stream: EntryStream | undefined;
+
+  constructor(connection: LdapConnection, settings: DirSyncSettings, position: Position | undefined) {
+    this.#connection = connection;
+    this.#settings = settings;
+    this.#cookie = position === undefined ? Buffer.alloc(0) : Buffer.from(position.cookie, 'base64');
+    this.#patience = position === undefined ? Math.max(settings.patience, connection.deadline) : connection.deadline;
+  }
+
+  async next(): Promise<Page> {
+    const stream = this.#begin();
+    const observations: Observation[] = [];
+    while (observations.length < this.#settings.pageSize) {
+      const item = await stream.next(this.#patience);
+      if ('end' in item) return this.#finish(observations, item.end);
+      this.#patience = this.#connection.deadline;
+      const observation = toObservation(item.entry, this.#settings.warn);
+      if (observation !== undefined) observations.push(observation);
+    }
+    return { observations, position: undefined, last: false };
+  }
+
+  /** Gives the connection free when the rest is not wanted. */
+  abandon(): void {
+    this.#stream?.abandon();
+    this.#stream = undefined;
+  }
+
+  #begin(): EntryStream {
+    if (this.#stream !== undefined) return this.#stream;
+    if (this.#highestCommittedUSN === undefined) {
+      // On the same connection, so that it is answered before the read without another round trip.
+      this.#highestCommittedUSN = readRootDse(this.#connection, ['highestCommittedUSN']).then((rootDse) =>
+        rootDse.usn('highestCommittedUSN'),
+      );
+      this.#highestCommittedUSN.catch(() => {}); // the read itself fails with the same connection
+    }
+    this.#stream = new EntryStream(
+      this.#connection,
+      {
+        baseDN: this.#settings.namingContext,
+        scope: 'sub',
+        filter: FilterParser.parseString(USER_FILTER),
+        attributes: WATCHED_ATTRIBUTES,
+        controls: [new DirSyncControl(this.#cookie)],
+      },
+      'the DirSync read',
+    );
+    return this.#stream;
+  }
+
+  async #finish(observations: Observation[], { result, controls }: SearchEnd): Promise<Page> {
+    this.#stream = undefined;
+    if (result.code !== ResultCode.success) throw this.#refused(result);
+    const { more, cookie } = this.#decode(controls.get(DIRSYNC));
+    if (cookie.length === 0) throw this.#nonsense('gave no cookie');
+    if (more && observations.length === 0 && cookie.equals(this.#cookie))
+      throw this.#nonsense('announces more and gives neither an entry nor another cookie');
+    this.#cookie = Buffer.from(cookie);
+    const { namingContext, dc, invocationId } = this.#settings;
+    const position: Position = {
+      namingContext,
+      dc,
+      invocationId,
+      highestCommittedUSN: (await this.#highestCommittedUSN) ?? '0',
+      filter: USER_FILTER,
+      attributes: [...WATCHED_ATTRIBUTES],
+      cookie: this.#cookie.toString('base64'),
+    };
+    return { observations, position, last: !more };
+  }
+
+  #decode(value: Buffer | undefined): { more: boolean; cookie: Buffer } {
+    // Success without the control would be an ordinary search: its entries say nothing about where to go on.
+    if (value === undefined) throw this.#nonsense('gave no DirSync control');
+    try {
+      return decodeDirSync(value);
+    } catch (error) {
+      if (error instanceof BerError) throw this.#nonsense(`gave a DirSync control with ${error.message}`);
+      throw error;
+    }
+  }
+
+  #refused(result: LdapResult): DirectoryError {
+    const { name } = this.#connection;
+    if (this.#cookie.length > 0 && isCookieRefusal(result)) {
+      return new DirectoryError('position', `${name}: the stored position was refused (LDAP result ${result.code}: ${result.diagnostic})`);
+    }
+    const error = refusal(result, `${name}: the DirSync read`);
+    if (result.code !== ResultCode.insufficientAccessRights) return error;
+    return new DirectoryError(
+      'rights',
+      `${error.message}: the account needs "Replicating Directory Changes" (DS-Replication-Get-Changes) on ${this.#settings.namingContext}`,
+    );
+  }
+
+  #nonsense(what: string): DirectoryError {
+    return new DirectoryError('configuration', `${this.#connection.name}: the server answered a DirSync read with success but ${what}`);
+  }
+}
+
+/** Windows answers a cookie that it cannot read with 2 and 0000203D, Samba with 12 and a sentence. */
+function isCookieRefusal({ code, diagnostic }: LdapResult): boolean {
+  if (code === ResultCode.protocolError) return /\b0000203D\b/i.test(diagnostic);
+  return code === ResultCode.unavailableCriticalExtension && /unmarshall cookie/i.test(diagnostic);
+}

@@ -1,0 +1,101 @@
+import { isUtf8 } from 'node:buffer';
+import type { Observation, SeenAttributes } from '../../streams/observation.ts';
+import { guidText, sidText } from './identifiers.ts';
+import type { LdapAttribute, LdapEntry } from './message.ts';
+
+/** What can be cleared of a user: the rest is mandatory. */
+const CLEARABLE = ['userPrincipalName', 'displayName', 'givenName', 'sn', 'mail'] as const;
+
+/**
+ * What is asked for. The list is a filter too: without isDeleted no deletion would be reported. A position is good
+ * only for the list that it was read with.
+ */
+export const WATCHED_ATTRIBUTES = [
+  'objectGUID',
+  'objectSid',
+  'objectClass',
+  'sAMAccountName',
+  'userAccountControl',
+  'isDeleted',
+  ...CLEARABLE,
+] as const;
+
+type Watched = (typeof WATCHED_ATTRIBUTES)[number];
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+const WATCHED = new Map<string, Watched>(WATCHED_ATTRIBUTES.map((name) => [name.toLowerCase(), name]));
+
+/** The name that a deleted object gets, whatever stood before it (MS-ADTS 3.1.1.5.5.1). */
+const DELETED_DN = /^(?:[^,\\]|\\.)*\\0ADEL:[0-9a-f-]{36},CN=Deleted Objects,/is;
+
+/** Takes a sentence about something that was set aside, since it cannot be what it should be. */
+export type Warn = (message: string) => void;
+
+/**
+ * What an entry says of its object. A value that cannot be used (not UTF-8, several where one belongs) is warned
+ * about and says nothing.
+ *
+ * @param whole the entry holds all that is set: what it does not hold is cleared
+ * @returns undefined, after a warning, when the entry does not tell which object it is about
+ */
+export function toObservation(entry: LdapEntry, warn: Warn, whole = false): Observation | undefined {
+  const seen: Mutable<SeenAttributes> = {};
+  if (whole) for (const name of CLEARABLE) seen[name] = null;
+  let objectGUID: string | undefined;
+  let deleted: boolean | undefined = whole ? false : undefined;
+
+  for (const attribute of entry.attributes) {
+    const name = WATCHED.get(attribute.type.toLowerCase());
+    if (name === undefined) continue; // instanceType comes unasked
+    if (name === 'objectClass') {
+      if (attribute.values.length > 0) seen.objectClass = attribute.values.map((value) => value.toString());
+    } else if (attribute.values.length === 0) {
+      if (name === 'isDeleted') deleted = false;
+      else if (isClearable(name)) seen[name] = null;
+    } else if (name === 'objectGUID') {
+      objectGUID = guidText(single(attribute));
+    } else if (name === 'isDeleted') {
+      deleted = single(attribute)?.toString().toUpperCase() === 'TRUE';
+    } else if (!take(seen, name, single(attribute))) {
+      if (isClearable(name)) delete seen[name];
+      warn(`${entry.dn}: ${attribute.values.length} unusable value(s) of ${name}, left as known`);
+    }
+  }
+
+  if (objectGUID === undefined) {
+    warn(`${entry.dn}: an entry without a usable objectGUID, set aside`);
+    return undefined;
+  }
+  // After a deletion that met a later change on another domain controller only the name tells.
+  if (!deleted && DELETED_DN.test(entry.dn)) deleted ??= true;
+  return { objectGUID, dn: entry.dn, seen, ...(deleted !== undefined && { deleted }) };
+}
+
+/** @returns false when the value is not one of that attribute */
+function take(
+  seen: Mutable<SeenAttributes>,
+  name: Exclude<Watched, 'objectGUID' | 'isDeleted' | 'objectClass'>,
+  value: Buffer | undefined,
+): boolean {
+  if (value === undefined || !(name === 'objectSid' || isUtf8(value))) return false;
+  if (name === 'objectSid') {
+    const sid = sidText(value);
+    if (sid === undefined) return false;
+    seen.objectSid = sid;
+  } else if (name === 'userAccountControl') {
+    const text = value.toString('latin1');
+    if (!/^-?\d{1,10}$/.test(text)) return false;
+    seen.userAccountControl = Number(text);
+  } else {
+    seen[name] = value.toString();
+  }
+  return true;
+}
+
+function single({ values }: LdapAttribute): Buffer | undefined {
+  return values.length === 1 ? values[0] : undefined;
+}
+
+function isClearable(name: Watched): name is (typeof CLEARABLE)[number] {
+  return (CLEARABLE as readonly Watched[]).includes(name);
+}

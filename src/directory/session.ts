@@ -1,0 +1,102 @@
+import { type Observable, ReplaySubject } from 'rxjs';
+import type { DirectoryError, DirectorySession, PageReader } from '../../streams/directory-source.ts';
+import type { Observation } from '../../streams/observation.ts';
+import type { Position } from '../../streams/position.ts';
+import type { LdapConnection } from './connection.ts';
+import { DirSyncReader } from './dirsync.ts';
+import type { Warn } from './entry.ts';
+import { registerNotification } from './notification.ts';
+import { readObject } from './object.ts';
+import { type DomainController, readRootDse } from './root-dse.ts';
+
+export interface SessionSettings {
+  readonly pageSize: number;
+  /** Milliseconds, see DirSyncSettings. */
+  readonly patience: number;
+  /** Milliseconds between two questions on the connection that otherwise only waits. */
+  readonly heartbeat: number;
+  readonly warn: Warn;
+}
+
+/**
+ * Two connections to one domain controller: `reads` has nothing but the DirSync read, since it stands still while its
+ * reader is busy; `control` has the change notification and everything that is answered at once.
+ */
+export class LdapSession implements DirectorySession {
+  readonly namingContext: string;
+  readonly domain: string;
+  readonly dc: string;
+  readonly resume: DirectorySession['resume'];
+  readonly wakes: Observable<void>;
+  readonly #reads: LdapConnection;
+  readonly #control: LdapConnection;
+  readonly #here: DomainController;
+  readonly #settings: SessionSettings;
+  /** Replays, so that neither a wake nor a loss before the subscription is missed. */
+  readonly #wakes = new ReplaySubject<void>(1);
+  readonly #heartbeat: NodeJS.Timeout;
+  #reader: DirSyncReader | undefined;
+
+  private constructor(
+    reads: LdapConnection,
+    control: LdapConnection,
+    here: DomainController,
+    resume: DirectorySession['resume'],
+    settings: SessionSettings,
+  ) {
+    this.#reads = reads;
+    this.#control = control;
+    this.#here = here;
+    this.#settings = settings;
+    this.namingContext = here.namingContext;
+    this.domain = here.domain;
+    this.dc = here.dc;
+    this.resume = resume;
+    this.wakes = this.#wakes.asObservable();
+    // Its answer does not matter: when there is none, the connection fails.
+    this.#heartbeat = setInterval(() => readRootDse(control, ['highestCommittedUSN']).catch(() => {}), settings.heartbeat);
+    for (const connection of [reads, control]) void connection.lost.then((error) => this.#end(error));
+  }
+
+  /** @throws DirectoryError; the connections are the caller's until this resolves */
+  static async start(
+    reads: LdapConnection,
+    control: LdapConnection,
+    here: DomainController,
+    resume: DirectorySession['resume'],
+    settings: SessionSettings,
+  ): Promise<LdapSession> {
+    const session = new LdapSession(reads, control, here, resume, settings);
+    try {
+      await registerNotification(control, here.namingContext, () => session.#wakes.next());
+    } catch (error) {
+      await session[Symbol.asyncDispose]();
+      throw error;
+    }
+    return session;
+  }
+
+  read(position: Position | undefined): PageReader {
+    this.#reader?.abandon();
+    this.#reader = new DirSyncReader(this.#reads, { ...this.#here, ...this.#settings }, position);
+    return this.#reader;
+  }
+
+  readObject(objectGUID: string): Promise<Observation | undefined> {
+    return readObject(this.#control, objectGUID, this.#settings.warn);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#heartbeat);
+    this.#wakes.complete();
+    await Promise.all([this.#reads[Symbol.asyncDispose](), this.#control[Symbol.asyncDispose]()]);
+  }
+
+  /** One connection is of no use without the other. */
+  #end(error: DirectoryError): void {
+    clearInterval(this.#heartbeat);
+    this.#wakes.error(error);
+    this.#reads.fail(error);
+    this.#control.fail(error);
+  }
+}
