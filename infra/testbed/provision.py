@@ -25,7 +25,6 @@ from samba.samdb import SamDB
 # Larger transactions make LMDB's dirty-page list overflow on the way to 100,000 users.
 TRANSACTION = 500
 GET_CHANGES = "1131f6aa-9c07-11d1-f79f-00c04fc2dcd2"
-NORMAL = dsdb.UF_NORMAL_ACCOUNT
 NEVER_EXPIRES = dsdb.UF_NORMAL_ACCOUNT | dsdb.UF_DONT_EXPIRE_PASSWD
 NO_PASSWORD = dsdb.UF_NORMAL_ACCOUNT | dsdb.UF_PASSWD_NOTREQD
 FOREVER = "-9223372036854775808"
@@ -61,7 +60,7 @@ def make_domain(target, recipe):
     provision(
         log, system_session(), smbconf=conf, lp=lp, realm=recipe["realm"], domain=recipe["netbios"], hostname=recipe["hostName"],
         hostip="127.0.0.1", hostip6=None, serverrole="active directory domain controller", dom_for_fun_level=dsdb.DS_DOMAIN_FUNCTION_2008_R2,
-        dns_backend="NONE", backend_store="mdb", backend_store_size=recipe["storeSize"], adminpass=keep_password(target, "administrator"),
+        dns_backend="NONE", backend_store="mdb", adminpass=keep_password(target, "administrator"),
     )
     os.unlink(conf)
     # Nobody else reads these files yet, and a half-made domain is thrown away: waiting for the disk buys nothing. Batch
@@ -125,6 +124,10 @@ class Domain:
             described["objectSid"] = str(ndr_unpack(security.dom_sid, entry["objectSid"][0]))
             yield {"dn": str(entry.dn), **described}
 
+    def described(self, ou):
+        """Oldest first: the last part of a SID counts up."""
+        return sorted(self.describe(ou), key=lambda account: int(account["objectSid"].rsplit("-", 1)[1]))
+
 
 def fill(domain, target, recipe):
     db = domain.db
@@ -159,7 +162,7 @@ def main():
         os.makedirs(os.path.join(target, name))
     domain = Domain(make_domain(target, recipe), recipe)
     fill(domain, target, recipe)
-    content = {"namingContext": domain.nc, "people": list(domain.describe("People")), "parking": list(domain.describe("Parking"))}
+    content = {"namingContext": domain.nc, "people": domain.described("People"), "parking": domain.described("Parking")}
     with open(os.path.join(target, "content.json"), "w") as file:
         json.dump(content, file)
 

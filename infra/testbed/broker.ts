@@ -1,0 +1,153 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { askForCluster } from './kafka-probe.ts';
+import { cacheDirectory, fingerprint } from './paths.ts';
+import { ManagedProcess } from './process.ts';
+import { run } from './run.ts';
+
+export interface BrokerOptions {
+  /** Its own directory. */
+  readonly path: string;
+  readonly address: string;
+  readonly count: 1 | 3;
+}
+
+const POM = fileURLToPath(new URL('../broker/pom.xml', import.meta.url));
+const LOG_CONFIG = fileURLToPath(new URL('../broker/log4j2.properties', import.meta.url));
+const FIRST_PORT = 9092;
+const FIRST_CONTROLLER_PORT = 19_092;
+const JAVA = ['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', `-Dlog4j2.configurationFile=${LOG_CONFIG}`];
+const PROBE = 3_000;
+
+export const BROKER_PORTS: readonly number[] = [0, 1, 2].flatMap((index) => [FIRST_PORT + index, FIRST_CONTROLLER_PORT + index]);
+
+/** Apache Kafka brokers that are each other's controllers; what they stored survives stop and start. */
+export class Broker implements AsyncDisposable {
+  readonly bootstrap: readonly string[];
+  readonly nodes: readonly ManagedProcess[];
+
+  private constructor(bootstrap: readonly string[], nodes: readonly ManagedProcess[]) {
+    this.bootstrap = bootstrap;
+    this.nodes = nodes;
+  }
+
+  /** Everything up to the start: formatted storage and configuration. */
+  static async prepare(options: BrokerOptions): Promise<Broker> {
+    const jars = await brokerJars();
+    const numbers = Array.from({ length: options.count }, (_, index) => index + 1);
+    const cluster = Buffer.from(randomUUID().replaceAll('-', ''), 'hex').toString('base64url');
+    const nodes = await Promise.all(numbers.map((number) => prepareNode(options, number, jars, cluster)));
+    return new Broker(
+      numbers.map((number) => `${options.address}:${portOf(number)}`),
+      nodes,
+    );
+  }
+
+  /** All nodes at once: one alone would wait for the quorum. */
+  async start(): Promise<void> {
+    await Promise.all(this.nodes.map((node) => node.start()));
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.nodes.map((node) => node.stop()));
+  }
+
+  async kill(): Promise<void> {
+    await Promise.all(this.nodes.map((node) => node.kill()));
+  }
+
+  pause(): void {
+    for (const node of this.nodes) {
+      node.pause();
+    }
+  }
+
+  resume(): void {
+    for (const node of this.nodes) {
+      node.resume();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+}
+
+/** The directory of the broker's jars, which the set-up has filled. */
+async function brokerJars(): Promise<string> {
+  const path = join(cacheDirectory(), `broker-${fingerprint(await readFile(POM, 'utf8'))}`);
+  await stat(path).catch((error: unknown) => {
+    throw new Error(`the broker's jars are missing (${path}): node infra/setup.mjs --need broker -- true`, { cause: error });
+  });
+  return path;
+}
+
+async function prepareNode(options: BrokerOptions, number: number, jars: string, cluster: string): Promise<ManagedProcess> {
+  const path = join(options.path, String(number));
+  const data = join(path, 'data');
+  const config = join(path, 'server.properties');
+  const java = ['-cp', `${jars}/*`, ...JAVA];
+  await mkdir(path, { recursive: true, mode: 0o700 });
+  await writeFile(config, serverProperties(options, number, data));
+  const formatted = await readdir(data).then(
+    (names) => names.includes('meta.properties'),
+    () => false,
+  );
+  if (!formatted) {
+    await run('java', [...java, 'kafka.tools.StorageTool', 'format', '-t', cluster, '-c', config]);
+  }
+  return new ManagedProcess({
+    name: options.count === 1 ? 'broker' : `broker ${number}`,
+    command: 'java',
+    args: ['-Xmx512m', ...java, 'kafka.Kafka', config],
+    cwd: path,
+    log: join(path, 'broker.log'),
+    ready: () => answers(options.address, number),
+    startWithin: 60_000,
+    stopWithin: 15_000,
+  });
+}
+
+function portOf(number: number): number {
+  return FIRST_PORT + number - 1;
+}
+
+/** The broker is a member of its cluster and the cluster has a controller. */
+async function answers(host: string, number: number): Promise<void> {
+  const { brokers, controller } = await askForCluster(host, portOf(number), PROBE);
+  if (controller === undefined || !brokers.includes(number)) {
+    throw new Error(`broker ${number} has not joined its cluster`);
+  }
+}
+
+/** Small internal topics and short waits; everything else is as Kafka ships it. */
+function serverProperties(options: BrokerOptions, number: number, data: string): string {
+  const { address, count } = options;
+  const numbers = Array.from({ length: count }, (_, index) => index + 1);
+  const listener = `PLAINTEXT://${address}:${portOf(number)}`;
+  const inSync = Math.min(2, count);
+  return `process.roles=broker,controller
+node.id=${number}
+listeners=${listener},CONTROLLER://${address}:${FIRST_CONTROLLER_PORT + number - 1}
+advertised.listeners=${listener}
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+controller.quorum.voters=${numbers.map((each) => `${each}@${address}:${FIRST_CONTROLLER_PORT + each - 1}`).join(',')}
+log.dirs=${data}
+auto.create.topics.enable=false
+default.replication.factor=${count}
+min.insync.replicas=${inSync}
+offsets.topic.num.partitions=3
+offsets.topic.replication.factor=${count}
+transaction.state.log.num.partitions=3
+transaction.state.log.replication.factor=${count}
+transaction.state.log.min.isr=${inSync}
+share.coordinator.state.topic.num.partitions=1
+share.coordinator.state.topic.replication.factor=${count}
+share.coordinator.state.topic.min.isr=${inSync}
+group.initial.rebalance.delay.ms=0
+transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
+`;
+}
