@@ -29,12 +29,13 @@ export async function httpServer(script: Script, tls?: Certificate): Promise<Htt
   const received: Received[] = [];
   let connections = 0;
   const listener = async (message: IncomingMessage, response: ServerResponse) => {
-    const body = await Array.fromAsync(message, (chunk: Buffer) => chunk);
+    const chunks: Buffer[] = [];
+    for await (const chunk of message) chunks.push(chunk);
     const request = {
       method: message.method ?? '',
       url: message.url ?? '',
       headers: message.headers,
-      body: Buffer.concat(body).toString(),
+      body: Buffer.concat(chunks).toString(),
     };
     received.push(request);
     await script(response, request, received.length);
