@@ -1,5 +1,6 @@
-import { mkdir, rename, stat, writeFile } from 'node:fs/promises';
+import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { exists } from './paths.ts';
 import { run } from './run.ts';
 
 /** PEM files of one server. */
@@ -69,11 +70,4 @@ export class Authority {
     }
     return { keyFile, certFile };
   }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await stat(path).then(
-    () => true,
-    () => false,
-  );
 }

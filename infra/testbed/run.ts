@@ -12,8 +12,9 @@ export async function run(command: string, args: readonly string[], input = '', 
   child.stdin.on('error', () => {});
   child.stdin.end(input);
   const ended = once(child, 'close').catch((error: NodeJS.ErrnoException) => {
-    const hint = error.code === 'ENOENT' ? `${command} is not installed: node infra/setup.mjs --need directory -- true` : error.message;
-    throw new Error(hint, { cause: error });
+    const need = command === 'java' ? 'broker' : 'directory';
+    const missing = `${command} is not installed: node infra/setup.mjs --need ${need} -- true`;
+    throw new Error(error.code === 'ENOENT' ? missing : error.message, { cause: error });
   });
   const [code, signal] = (await ended) as [number | null, string | null];
   const text = Buffer.concat(output).toString();
