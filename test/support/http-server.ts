@@ -66,8 +66,9 @@ export async function httpServer(script: Script, tls?: Certificate): Promise<Htt
 }
 
 export interface Certificate extends Disposable {
-  /** PEM of the certificate, which is its own authority. */
+  /** PEM of the certificate, which is its own authority, and of its key. */
   readonly file: string;
+  readonly keyFile: string;
   readonly key: Buffer;
   readonly cert: Buffer;
 }
@@ -82,6 +83,7 @@ export function certificate(subjectAltName: string): Certificate {
   execFileSync('openssl', ['req', '-x509', ...key, ...subject], { stdio: 'pipe' });
   return {
     file,
+    keyFile,
     key: readFileSync(keyFile),
     cert: readFileSync(file),
     [Symbol.dispose]: () => rmSync(directory, { recursive: true }),

@@ -1,0 +1,64 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { parseQuery } from '../../infra/customer-engagement/query.ts';
+import { findPath } from '../../src/customer-engagement/records.ts';
+import { ID } from './support.ts';
+
+/** What the strict parser of the stand-in understands of a search, the values it looks for. */
+function understood(path: string): unknown[] {
+  expect(path).toMatch(/^[\x21-\x7e]+$/);
+  const { filter, select } = parseQuery(path.slice(path.indexOf('?') + 1));
+  expect(select).toContain('domainname');
+  const parts = filter?.kind === 'or' ? filter.parts : [filter];
+  return parts.map((part) => (part?.kind === 'compare' && part.operator === 'eq' ? [part.column, part.value] : part));
+}
+
+const anyName = fc.oneof(
+  { weight: 2, arbitrary: fc.string({ unit: 'binary' }) },
+  fc.string({
+    unit: fc.constantFrom(
+      "'",
+      '"',
+      '%',
+      '+',
+      '&',
+      '#',
+      '\\',
+      '/',
+      '?',
+      '=',
+      ' ',
+      '(',
+      ')',
+      ',',
+      '$',
+      ';',
+      'é',
+      '💡',
+      'ß',
+      '\n',
+      'or',
+      ' eq ',
+      '%27',
+    ),
+  }),
+);
+
+test('a search means exactly the names that were asked for, whatever is in them', () => {
+  fc.assert(
+    fc.property(fc.array(anyName, { minLength: 1, maxLength: 5 }), fc.boolean(), (names, withId) => {
+      const path = findPath({ domainNames: names, ...(withId ? { systemuserid: ID } : {}) });
+      const expected = names.map((name) => ['domainname', name]);
+      expect(understood(path ?? '')).toEqual(withId ? [['systemuserid', ID], ...expected] : expected);
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test('a name that is no well-formed text finds nobody else and breaks nothing', () => {
+  expect(understood(findPath({ domainNames: ['CORP\\\ud800x'] }) ?? '')).toEqual([['domainname', 'CORP\\\ufffdx']]);
+});
+
+test('a quote is doubled and everything is encoded once', () => {
+  expect(findPath({ domainNames: ["CORP\\o'b+&%"] })).toMatch(/&\$filter=domainname%20eq%20'CORP%5Co''b%2B%26%25'$/);
+});
