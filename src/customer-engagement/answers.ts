@@ -1,4 +1,3 @@
-import type { IncomingHttpHeaders } from 'node:http';
 import { z } from 'zod';
 import { CustomerEngagementError, type CustomerEngagementFailure } from '../../streams/customer-engagement.ts';
 import { failureOf, type Purpose } from './refusals.ts';
@@ -53,7 +52,7 @@ function refusal(answer: Answer, purpose: Purpose): CustomerEngagementError {
   const texts = error === undefined ? [] : [error.message, error.innererror?.message ?? ''];
   const code = parseCode(error?.code);
   const failure = failureOf({ status: answer.status, code, message: error && texts.join('\n') }, purpose);
-  const details = { status: answer.status, code, retryAfter: retryAfter(answer.headers) };
+  const details = { status: answer.status, code, retryAfter: retryAfter(answer) };
   return new CustomerEngagementError(failure, `${said(answer, texts, code)}${advice(failure, answer)}`, details);
 }
 
@@ -67,7 +66,7 @@ function said(answer: Answer, texts: readonly string[], code: number | undefined
 function advice(failure: CustomerEngagementFailure, answer: Answer): string {
   if (answer.status >= 300 && answer.status < 400) return ', a redirect, which is not followed: check url and auth';
   if (answer.status === 401) {
-    const schemes = [answer.headers['www-authenticate'] ?? []].flat().map((challenge) => /^[\w-]+/.exec(challenge)?.[0]);
+    const schemes = all(answer, 'www-authenticate').map((challenge) => /^[\w-]+/.exec(challenge)?.[0]);
     return schemes.length === 0 ? ': check auth' : `: check auth; the server offers ${schemes.join(', ')}`;
   }
   if (answer.status === 404 && failure === 'refused') return ': check url and apiVersion';
@@ -86,7 +85,16 @@ function readJson(answer: Answer): unknown {
 }
 
 function mediaType(answer: Answer): string | undefined {
-  return answer.headers['content-type']?.split(';')[0]?.trim().toLowerCase();
+  return header(answer, 'content-type')?.split(';')[0]?.trim().toLowerCase();
+}
+
+function header(answer: Answer, name: string): string | undefined {
+  return all(answer, name)[0];
+}
+
+/** undici gives a list for whatever was sent twice, also where the types of Node say that it cannot be. */
+function all(answer: Answer, name: string): string[] {
+  return [answer.headers[name] ?? []].flat();
 }
 
 /** Servers write the code as hexadecimal text, in either case, or leave it empty. */
@@ -95,8 +103,8 @@ function parseCode(code: string | undefined): number | undefined {
 }
 
 /** RFC 9110, 10.2.3: seconds or a date. In milliseconds from now, at most a day. */
-function retryAfter(headers: IncomingHttpHeaders): number | undefined {
-  const value = headers['retry-after'];
+function retryAfter(answer: Answer): number | undefined {
+  const value = header(answer, 'retry-after');
   if (value === undefined) return undefined;
   const wait = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
   return Number.isNaN(wait) ? undefined : Math.min(Math.max(wait, 0), DAY);

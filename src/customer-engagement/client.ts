@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import { type CustomerEngagement, CustomerEngagementError, type SystemUser } from '../../streams/customer-engagement.ts';
 import { doubt, readAnswer } from './answers.ts';
 import type { Authentication } from './authentication.ts';
-import { allPath, Caller, findPath, NamedRecord, namePath, RecordPage } from './records.ts';
+import { allPath, Caller, findPaths, NamedRecord, namePath, RecordPage } from './records.ts';
 import type { Purpose } from './refusals.ts';
 import { ServiceRoot } from './service-root.ts';
 import { type Answer, type Request, Transport, TransportError } from './transport.ts';
@@ -81,15 +81,20 @@ class WebApi implements CustomerEngagement {
     });
   }
 
-  /** The server compares as its database does, which may be without regard to accents: the caller compares names again. */
+  /**
+   * The server compares as its database does, which may be without regard to accents: the caller compares names again.
+   * More names than fit into one address take several requests.
+   */
   find(query: { systemuserid?: string; domainNames: readonly string[] }, signal?: AbortSignal): Promise<SystemUser[]> {
     return this.#named(async () => {
-      const path = findPath(query);
-      if (path === undefined) return [];
-      const page = await this.#page(this.#root.path(path), READ_HEADERS, signal);
-      // So few records are never split by an honest server, and half an answer must not look like a whole one.
-      if (page.next !== undefined) throw new CustomerEngagementError('transient', 'a search for single records was answered in pages');
-      return page.records;
+      const found = new Map<string, SystemUser>();
+      for (const path of findPaths(query)) {
+        const page = await this.#page(this.#root.path(path), READ_HEADERS, signal);
+        // So few records are never split by an honest server, and half an answer must not look like a whole one.
+        if (page.next !== undefined) throw new CustomerEngagementError('transient', 'a search for single records was answered in pages');
+        for (const user of page.records) found.set(user.systemuserid, user);
+      }
+      return [...found.values()];
     });
   }
 

@@ -64,11 +64,20 @@ export function allPath(): string {
   return `systemusers?${SELECT}`;
 }
 
-/** Undefined when there is nothing to look for. */
-export function findPath(query: { systemuserid?: string; domainNames: readonly string[] }): string | undefined {
+/** IIS refuses a longer query with a 404 of its own (requestLimits maxQueryString, 2048 by default). */
+const LONGEST_QUERY = 2048;
+
+/** One path, or as many as it takes to keep each short enough; none when there is nothing to look for. */
+export function findPaths(query: { systemuserid?: string; domainNames: readonly string[] }): string[] {
   const terms = query.domainNames.map((name) => `domainname eq ${literal(name)}`);
   if (query.systemuserid !== undefined) terms.unshift(`systemuserid eq ${guidLiteral(query.systemuserid)}`);
-  return terms.length === 0 ? undefined : `systemusers?${SELECT}&$filter=${encodeURIComponent(terms.join(' or '))}`;
+  const queries: string[] = [];
+  for (const term of terms.map(encodeURIComponent)) {
+    const longer = `${queries.at(-1)}${encodeURIComponent(' or ')}${term}`;
+    if (queries.length > 0 && longer.length <= LONGEST_QUERY) queries[queries.length - 1] = longer;
+    else queries.push(`${SELECT}&$filter=${term}`);
+  }
+  return queries.map((text) => `systemusers?${text}`);
 }
 
 /** A GUID stands bare in OData; whatever is not one would be read as something else. */

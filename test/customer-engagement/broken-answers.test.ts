@@ -30,6 +30,21 @@ const cases: [string, CustomerEngagementFailure, CustomerEngagementFailure, Scri
   ['nothing', 'transient', 'unknown-outcome', (response) => raw(response, JSON_TYPE, '')],
   ['no content type', 'transient', 'unknown-outcome', (response) => raw(response, {}, WHOLE)],
   ['another content type', 'transient', 'unknown-outcome', (response) => raw(response, { 'content-type': 'text/plain' }, WHOLE)],
+  [
+    'two content types',
+    'credentials',
+    'unknown-outcome',
+    (response) =>
+      void response
+        .writeHead(
+          200,
+          [
+            ['content-type', 'text/html'],
+            ['content-type', 'application/json'],
+          ].flat(),
+        )
+        .end(WHOLE),
+  ],
   ['another success', 'transient', 'unknown-outcome', (response) => json(response, 202, { ...record(), value: [record()] })],
   [
     'a value that is missing',

@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { parseQuery } from '../../infra/customer-engagement/query.ts';
-import { findPath } from '../../src/customer-engagement/records.ts';
+import { findPaths } from '../../src/customer-engagement/records.ts';
 import { ID } from './support.ts';
 
 /** What the strict parser of the stand-in understands of a search, the values it looks for. */
-function understood(path: string): unknown[] {
+function understood(path = ''): unknown[] {
   expect(path).toMatch(/^[\x21-\x7e]+$/);
   const { filter, select } = parseQuery(path.slice(path.indexOf('?') + 1));
   expect(select).toContain('domainname');
@@ -47,18 +47,26 @@ const anyName = fc.oneof(
 test('a search means exactly the names that were asked for, whatever is in them', () => {
   fc.assert(
     fc.property(fc.array(anyName, { minLength: 1, maxLength: 5 }), fc.boolean(), (names, withId) => {
-      const path = findPath({ domainNames: names, ...(withId ? { systemuserid: ID } : {}) });
+      const paths = findPaths({ domainNames: names, ...(withId ? { systemuserid: ID } : {}) });
       const expected = names.map((name) => ['domainname', name]);
-      expect(understood(path ?? '')).toEqual(withId ? [['systemuserid', ID], ...expected] : expected);
+      expect(paths.flatMap((path) => understood(path))).toEqual(withId ? [['systemuserid', ID], ...expected] : expected);
     }),
     { numRuns: 2000 },
   );
 });
 
 test('a name that is no well-formed text finds nobody else and breaks nothing', () => {
-  expect(understood(findPath({ domainNames: ['CORP\\\ud800x'] }) ?? '')).toEqual([['domainname', 'CORP\\\ufffdx']]);
+  expect(understood(findPaths({ domainNames: ['CORP\\\ud800x'] })[0])).toEqual([['domainname', 'CORP\\\ufffdx']]);
 });
 
 test('a quote is doubled and everything is encoded once', () => {
-  expect(findPath({ domainNames: ["CORP\\o'b+&%"] })).toMatch(/&\$filter=domainname%20eq%20'CORP%5Co''b%2B%26%25'$/);
+  expect(findPaths({ domainNames: ["CORP\\o'b+&%"] })[0]).toMatch(/&\$filter=domainname%20eq%20'CORP%5Co''b%2B%26%25'$/);
+});
+
+test('many names are asked for in addresses that IIS still takes', () => {
+  const names = Array.from({ length: 200 }, (_, index) => `CORP\\ns-park-${index}`);
+  const paths = findPaths({ systemuserid: ID, domainNames: names });
+  expect(paths.length).toBeGreaterThan(1);
+  for (const path of paths) expect(path.split('?')[1]?.length).toBeLessThanOrEqual(2048);
+  expect(paths.flatMap((path) => understood(path))).toEqual([['systemuserid', ID], ...names.map((name) => ['domainname', name])]);
 });

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { collect, failing, ID, json, pair, record, TOKEN } from './support.ts';
 
+const OTHER = '00000000-0000-4000-8000-000000000000';
 const COMMON = { accept: 'application/json', 'odata-version': '4.0', 'odata-maxversion': '4.0', authorization: `Bearer ${TOKEN}` };
 
 describe('whoAmI', () => {
@@ -28,11 +29,13 @@ describe('whoAmI', () => {
 
 describe('find', () => {
   test('is one GET for an id and several names', async () => {
-    await using at = await pair((response) => json(response, 200, { value: [record(), record({ domainname: null, fullname: null })] }));
+    await using at = await pair((response) =>
+      json(response, 200, { value: [record(), record({ systemuserid: OTHER, domainname: null, fullname: null })] }),
+    );
     const found = await at.ce.find({ systemuserid: ID, domainNames: ["CORP\\o'brien", 'CORP\\a+b&c%d'] });
     expect(found).toEqual([
       { systemuserid: ID, domainname: 'CORP\\alee', fullname: 'Ann Lee', isdisabled: false, special: false },
-      { systemuserid: ID, domainname: '', fullname: '', isdisabled: false, special: false },
+      { systemuserid: OTHER, domainname: '', fullname: '', isdisabled: false, special: false },
     ]);
     expect(at.server.received).toHaveLength(1);
     const url = new URL(at.server.received[0]?.url ?? '', at.server.origin);
@@ -44,6 +47,12 @@ describe('find', () => {
       'systemuserid,domainname,fullname,isdisabled,applicationid,isintegrationuser,setupuser,accessmode',
     );
     expect(at.server.received[0]?.headers).toMatchObject({ ...COMMON, 'if-none-match': 'null' });
+  });
+
+  test('gives a record once that several requests found', async () => {
+    await using at = await pair((response) => json(response, 200, { value: [record()] }));
+    expect(await at.ce.find({ domainNames: Array.from({ length: 100 }, (_, index) => `CORP\\name-${index}`) })).toHaveLength(1);
+    expect(at.server.received.length).toBeGreaterThan(1);
   });
 
   test('asks nothing when there is nothing to look for', async () => {
@@ -177,9 +186,7 @@ describe('setDomainName', () => {
   });
 
   test('leaves the outcome open when the answer is about another record', async () => {
-    await using at = await pair((response) =>
-      json(response, 200, record({ systemuserid: '00000000-0000-4000-8000-000000000000', domainname: 'CORP\\lee' })),
-    );
+    await using at = await pair((response) => json(response, 200, record({ systemuserid: OTHER, domainname: 'CORP\\lee' })));
     expect((await failing(at.ce.setDomainName(ID, 'CORP\\lee'))).failure).toBe('unknown-outcome');
   });
 });
