@@ -22,9 +22,9 @@ export interface ShownRecord {
 export class ControlClient {
   readonly #base: string;
 
-  /** @param port the controlPort of the line `ready {…}` */
-  constructor(port: number, host = '127.0.0.1') {
-    this.#base = `http://${host}:${port}`;
+  /** @param url address of the control port, such as `http://127.0.0.1:8444` */
+  constructor(url: string) {
+    this.#base = url.replace(/\/$/, '');
   }
 
   /** Can this AD account log on to CE right now? By sAMAccountName, `DOMAIN\name` or objectGUID. */

@@ -6,7 +6,8 @@ export type TextFunction = 'contains' | 'startswith' | 'endswith';
 
 /** A $filter, understood. Date literals are kept as they were written. */
 export type Filter =
-  | { readonly kind: 'and' | 'or'; readonly parts: readonly Filter[] }
+  | { readonly kind: 'and'; readonly parts: readonly Filter[] }
+  | { readonly kind: 'or'; readonly parts: readonly Filter[] }
   | { readonly kind: 'not'; readonly part: Filter }
   | { readonly kind: 'compare'; readonly column: string; readonly operator: Comparison; readonly value: Value }
   | { readonly kind: 'text'; readonly column: string; readonly function: TextFunction; readonly value: string };
