@@ -20,8 +20,12 @@ export interface ChangeLog extends AsyncDisposable {
   openListener(signal: AbortSignal): Promise<ListenerLog>;
   /** The same for the repairer of one organization. */
   openRepairer(organization: string, signal: AbortSignal): Promise<RepairerLog>;
-  /** Reads events in the order of the log without moving any group. Ends at what was the end when it began. */
-  replay(range?: { fromSequence?: number }): AsyncIterable<ChangeEvent>;
+  /**
+   * Reads the history, in order per objectGUID, without moving any group. Ends at what was the end when it began.
+   *
+   * @param onEvents awaited before more is read
+   */
+  replay(onEvents: (events: readonly ChangeEvent[]) => void | Promise<void>): Promise<void>;
   /** What the log says of itself now; takes no lease and changes nothing. */
   status(): Promise<LogStatus>;
 }
@@ -43,6 +47,8 @@ export interface ListenerLog extends KnownIdentities, AsyncDisposable {
 }
 
 export interface Batch {
+  /** What was read. */
+  readonly namingContext: string;
   readonly changes: readonly Change[];
   /** What is known from now on; null for an account that is gone. */
   readonly identities: ReadonlyMap<string, Identity | null>;

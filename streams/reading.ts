@@ -135,7 +135,12 @@ class Publisher {
     // A stored position says that the first read is over: one from the middle of it would make the rest look created.
     const position = this.#isBaseline() && !page.last ? undefined : page.position;
     if (draft.identities.size > 0 || this.#isDue(position)) {
-      const events = await this.#log.append({ changes: draft.changes, identities: draft.identities, position });
+      const events = await this.#log.append({
+        namingContext: this.#session.namingContext,
+        changes: draft.changes,
+        identities: draft.identities,
+        position,
+      });
       if (position) this.#stored = performance.now();
       if (events.length > 0) reports.push({ type: 'published', events });
     }

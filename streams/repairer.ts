@@ -120,7 +120,7 @@ function work(
   // A page is acknowledged once each of its repairs is in the journal; only then does the next page come.
   const intake = log.changes.pipe(
     takeUntil(aborted(signal)),
-    concatMap((page) => retryWithReports(from(takeOver(page, ce, log, repairs)).pipe(concatMap((told) => told)), plan, signal)),
+    concatMap((page) => retryWithReports(defer(() => takeOver(page, ce, log, repairs)).pipe(concatMap((told) => told)), plan, signal)),
   );
   const relink = interval(settings.linkEvery).pipe(
     takeUntil(aborted(signal)),

@@ -1,0 +1,44 @@
+import { DatabaseSync } from 'node:sqlite';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Milliseconds between two tries to get the lease. */
+const POLL = 500;
+
+/**
+ * One holder per file, on one machine. The lock is the operating system's, taken through SQLite, so it goes with the process
+ * that held it, however that ended.
+ */
+export class FileLease implements Disposable {
+  readonly #database: DatabaseSync;
+
+  private constructor(database: DatabaseSync) {
+    this.#database = database;
+  }
+
+  /** Waits until nobody else holds it. Rejects with the signal's reason when that aborts first. */
+  static async acquire(file: string, signal: AbortSignal): Promise<FileLease> {
+    for (;;) {
+      signal.throwIfAborted();
+      const lease = FileLease.tryAcquire(file);
+      if (lease !== undefined) return lease;
+      await sleep(POLL, undefined, { signal });
+    }
+  }
+
+  /** Undefined when somebody else holds it. */
+  static tryAcquire(file: string): FileLease | undefined {
+    const database = new DatabaseSync(file, { timeout: 0 });
+    try {
+      database.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE;');
+      return new FileLease(database);
+    } catch (error) {
+      database.close();
+      if (error instanceof Error && /locked|busy/i.test(error.message)) return undefined;
+      throw error;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#database.isOpen) this.#database.close();
+  }
+}

@@ -1,0 +1,60 @@
+import type { Link, Repair } from '../../../streams/repair.ts';
+import type { StateStore } from '../state-store.ts';
+import type { topicNames } from './cache.ts';
+import type { TransactionalWriter } from './transactions.ts';
+
+interface Entry {
+  readonly repairs: readonly Repair[];
+  readonly links: readonly Link[];
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Writes what repairs record; what comes in while a transaction is under way goes out together in the next one. */
+export class Journal {
+  readonly #writer: TransactionalWriter;
+  readonly #store: StateStore;
+  readonly #topics: ReturnType<typeof topicNames>;
+  #waiting: Entry[] = [];
+  #writing = false;
+
+  constructor(writer: TransactionalWriter, store: StateStore, topics: ReturnType<typeof topicNames>) {
+    this.#writer = writer;
+    this.#store = store;
+    this.#topics = topics;
+  }
+
+  record({ repairs = [], links = [] }: { repairs?: readonly Repair[]; links?: readonly Link[] }): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#waiting.push({ repairs, links, resolve, reject });
+    if (!this.#writing) void this.#write();
+    return promise;
+  }
+
+  async #write(): Promise<void> {
+    this.#writing = true;
+    while (this.#waiting.length > 0) {
+      const entries = this.#waiting;
+      this.#waiting = [];
+      const repairs = entries.flatMap((entry) => entry.repairs);
+      const links = entries.flatMap((entry) => entry.links);
+      try {
+        await this.#writer.commit([
+          { topic: this.#topics.repair, messages: repairs.map((repair) => ({ key: repair.systemuserid, value: JSON.stringify(repair) })) },
+          {
+            topic: this.#topics.link,
+            messages: links.map((link) => ({ key: `${link.organization}/${link.objectGUID}`, value: JSON.stringify(link) })),
+          },
+        ]);
+        this.#store.transaction(() => {
+          for (const link of links) this.#store.putLink(link);
+          for (const repair of repairs) this.#store.putRepair(repair);
+        });
+        for (const { resolve } of entries) resolve();
+      } catch (error) {
+        for (const { reject } of entries) reject(error);
+      }
+    }
+    this.#writing = false;
+  }
+}

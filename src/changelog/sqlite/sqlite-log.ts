@@ -1,0 +1,214 @@
+import { existsSync, mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { interval, merge, Observable, Subject } from 'rxjs';
+import { ChangeEvent, eventId } from '../../../streams/change.ts';
+import {
+  type Batch,
+  type ChangeLog,
+  type ChangePage,
+  FencedError,
+  type ListenerLog,
+  LogError,
+  type LogStatus,
+  type RepairerLog,
+} from '../../../streams/change-log.ts';
+import type { Link, Repair } from '../../../streams/repair.ts';
+import { FileLease } from '../file-lease.ts';
+import { numbered, StateStore } from '../state-store.ts';
+
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS change (
+    sequence INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, guid TEXT NOT NULL, time TEXT NOT NULL, value TEXT NOT NULL
+  ) STRICT;
+  CREATE TABLE IF NOT EXISTS repair_history (id INTEGER PRIMARY KEY, time TEXT NOT NULL, value TEXT NOT NULL) STRICT;
+  CREATE TABLE IF NOT EXISTS delivery (subscriber TEXT PRIMARY KEY, sequence INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS writer (role TEXT PRIMARY KEY, epoch INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+`;
+
+const PAGE_SIZE = 500;
+/** Milliseconds between two looks for what another process appended. */
+const POLL = 250;
+
+/** The log in one SQLite file, for one machine: where no broker is configured. */
+export class SqliteLog implements ChangeLog {
+  readonly name: string;
+  readonly #file: string;
+  readonly #store: StateStore;
+  readonly #appended = new Subject<void>();
+
+  /** @param file is created with its folder when missing @throws LogError when the file is not such a log */
+  constructor(file: string) {
+    this.name = `sqlite ${file}`;
+    this.#file = file;
+    try {
+      mkdirSync(dirname(file), { recursive: true });
+      this.#store = new StateStore(file, { durable: true });
+      this.#store.database.exec(SCHEMA);
+    } catch (error) {
+      if (error instanceof LogError) throw error;
+      const why = error instanceof Error ? error.message : String(error);
+      throw new LogError(`cannot open ${file} as a log: ${why}`, { cause: error });
+    }
+  }
+
+  /** Whether there is such a file; a look at a log should not create it. */
+  static exists(file: string): boolean {
+    return existsSync(file);
+  }
+
+  async openListener(signal: AbortSignal): Promise<ListenerLog> {
+    const writer = await this.#becomeWriter('listener', signal);
+    const store = this.#store;
+    return {
+      lost: new AbortController().signal,
+      position: (namingContext) => store.position(namingContext),
+      count: () => store.count('identity'),
+      identity: (objectGUID) => store.identity(objectGUID),
+      holder: (domain, name) => store.holder(domain, name),
+      formerHolder: (domain, name) => store.formerHolder(domain, name),
+      append: async (batch) => this.#append(batch, writer.check),
+      [Symbol.asyncDispose]: async () => writer.lease[Symbol.dispose](),
+    };
+  }
+
+  async openRepairer(organization: string, signal: AbortSignal): Promise<RepairerLog> {
+    const writer = await this.#becomeWriter(`repairer-${organization}`, signal);
+    const store = this.#store;
+    return {
+      lost: new AbortController().signal,
+      changes: this.#changes(`repairer-${organization}`),
+      get baselined() {
+        return store.positions().length > 0;
+      },
+      identity: (objectGUID) => store.identity(objectGUID),
+      holder: (domain, name) => store.holder(domain, name),
+      get knownSequence() {
+        return store.sequence;
+      },
+      refresh: async () => {},
+      link: (objectGUID) => store.link(organization, objectGUID),
+      linkOfRecord: (systemuserid) => store.linkOfRecord(organization, systemuserid),
+      repair: (systemuserid) => store.repair(organization, systemuserid),
+      openRepairs: () => store.openRepairs(organization),
+      record: async (entries) => this.#record(entries, writer.check),
+      [Symbol.asyncDispose]: async () => writer.lease[Symbol.dispose](),
+    };
+  }
+
+  async replay(onEvents: (events: readonly ChangeEvent[]) => void | Promise<void>): Promise<void> {
+    const end = this.#store.sequence;
+    for (let next = 1; next <= end; ) {
+      const events = this.#eventsFrom(next, end);
+      if (events.length === 0) return;
+      await onEvents(events);
+      next = (events.at(-1)?.sequence ?? end) + 1;
+    }
+  }
+
+  async status(): Promise<LogStatus> {
+    const store = this.#store;
+    return {
+      positions: store.positions(),
+      sequence: store.sequence,
+      identities: store.count('identity'),
+      lastEvent: store.lastEvent,
+      repairs: store.repairs(),
+      links: store.count('link'),
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#appended.complete();
+    this.#store[Symbol.dispose]();
+  }
+
+  /** The lease keeps others waiting; the epoch stops whoever lost the lease without noticing. */
+  async #becomeWriter(role: string, signal: AbortSignal): Promise<{ lease: FileLease; check: () => void }> {
+    const lease = await FileLease.acquire(`${this.#file}-${role}.lock`, signal);
+    const epoch = this.#store.transaction(() => {
+      const upsert = 'INSERT INTO writer (role, epoch) VALUES (?, 1) ON CONFLICT (role) DO UPDATE SET epoch = epoch + 1 RETURNING epoch';
+      return Number(this.#store.sql(upsert).get(role)?.epoch);
+    });
+    const check = () => {
+      const current = Number(this.#store.sql('SELECT epoch FROM writer WHERE role = ?').get(role)?.epoch);
+      if (current !== epoch) throw new FencedError(`another ${role} writes to ${this.#file}`);
+    };
+    return { lease, check };
+  }
+
+  #append(batch: Batch, check: () => void): ChangeEvent[] {
+    const store = this.#store;
+    const events = this.#write(() => {
+      check();
+      const numberedEvents = numbered(batch.changes, store.sequence);
+      const insert = store.sql('INSERT INTO change (sequence, id, kind, guid, time, value) VALUES (?, ?, ?, ?, ?, ?)');
+      for (const event of numberedEvents) {
+        insert.run(event.sequence, eventId(event), event.kind, event.objectGUID, event.observed.time, JSON.stringify(event));
+        store.putEvent(event);
+      }
+      for (const [objectGUID, identity] of batch.identities) store.putIdentity(objectGUID, identity);
+      if (batch.position !== undefined) store.putPosition(batch.position, new Date().toISOString());
+      return numberedEvents;
+    });
+    if (events.length > 0) this.#appended.next();
+    return events;
+  }
+
+  #record({ repairs = [], links = [] }: { repairs?: readonly Repair[]; links?: readonly Link[] }, check: () => void): void {
+    this.#write(() => {
+      check();
+      for (const link of links) this.#store.putLink(link);
+      for (const repair of repairs) {
+        this.#store.putRepair(repair);
+        this.#store.sql('INSERT INTO repair_history (time, value) VALUES (?, ?)').run(repair.at, JSON.stringify(repair));
+      }
+    });
+  }
+
+  #write<T>(body: () => T): T {
+    try {
+      return this.#store.transaction(body);
+    } catch (error) {
+      if (error instanceof FencedError) throw error;
+      throw new LogError(`cannot write to ${this.#file}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    }
+  }
+
+  #eventsFrom(first: number, last: number): ChangeEvent[] {
+    const rows = this.#store
+      .sql('SELECT value FROM change WHERE sequence BETWEEN ? AND ? ORDER BY sequence LIMIT ?')
+      .all(first, last, PAGE_SIZE);
+    return rows.map((row) => ChangeEvent.parse(JSON.parse(String(row.value))));
+  }
+
+  #changes(subscriberName: string): Observable<ChangePage> {
+    const delivered = () =>
+      Number(this.#store.sql('SELECT sequence FROM delivery WHERE subscriber = ?').get(subscriberName)?.sequence ?? 0);
+    const acknowledge = (sequence: number) => {
+      this.#store.sql('INSERT OR REPLACE INTO delivery (subscriber, sequence) VALUES (?, ?)').run(subscriberName, sequence);
+    };
+    return new Observable<ChangePage>((subscriber) => {
+      const acknowledged = new Subject<void>();
+      let waiting = false;
+      const look = () => {
+        if (waiting) return;
+        const changes = this.#eventsFrom(delivered() + 1, Number.MAX_SAFE_INTEGER);
+        const last = changes.at(-1);
+        if (last === undefined) return;
+        waiting = true;
+        const ack = async () => {
+          acknowledge(last.sequence);
+          waiting = false;
+          acknowledged.next();
+        };
+        subscriber.next({ changes, ack });
+      };
+      const looks = merge(this.#appended, acknowledged, interval(POLL)).subscribe({
+        next: look,
+        error: (error) => subscriber.error(error),
+      });
+      look();
+      return looks;
+    });
+  }
+}

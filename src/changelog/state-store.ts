@@ -1,0 +1,215 @@
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import type { z } from 'zod';
+import { type Change, ChangeEvent } from '../../streams/change.ts';
+import { LogError } from '../../streams/change-log.ts';
+import { type KnownIdentities, releasedName } from '../../streams/detector.ts';
+import { Identity, nameKey } from '../../streams/identity.ts';
+import { Position } from '../../streams/position.ts';
+import { isOpen, Link, Repair } from '../../streams/repair.ts';
+
+const SCHEMA_VERSION = '1';
+
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS identity (guid TEXT PRIMARY KEY, name TEXT NOT NULL, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE INDEX IF NOT EXISTS identity_name ON identity (name);
+  CREATE TABLE IF NOT EXISTS released (name TEXT PRIMARY KEY, guid TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS position (naming_context TEXT PRIMARY KEY, time TEXT NOT NULL, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS repair (
+    organization TEXT NOT NULL, systemuserid TEXT NOT NULL, open INTEGER NOT NULL, value TEXT NOT NULL,
+    PRIMARY KEY (organization, systemuserid)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS link (
+    organization TEXT NOT NULL, guid TEXT NOT NULL, systemuserid TEXT NOT NULL, value TEXT NOT NULL,
+    PRIMARY KEY (organization, guid)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX IF NOT EXISTS link_systemuser ON link (organization, systemuserid);
+`;
+
+/**
+ * What is known, in one SQLite file, so that memory stays flat however many identities there are. For the SQLite log it is
+ * part of the log; for the Kafka log it is a cache of the topics that stands at an offset of each.
+ */
+export class StateStore implements KnownIdentities, Disposable {
+  readonly database: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+
+  /**
+   * @param file path, or ':memory:'
+   * @param durable whether a commit must survive a power cut (a log) or may be lost and read again (a cache)
+   */
+  constructor(file: string, { durable }: { durable: boolean }) {
+    this.database = new DatabaseSync(file, { timeout: 10_000 });
+    this.database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${durable ? 'FULL' : 'NORMAL'}; PRAGMA cache_size = -16000;`);
+    this.transaction(() => {
+      this.database.exec(SCHEMA);
+      const version = this.meta('schema') ?? SCHEMA_VERSION;
+      if (version !== SCHEMA_VERSION) {
+        throw new LogError(`${file} was written by another version of Namesake (its schema is ${version}, this one's ${SCHEMA_VERSION})`);
+      }
+      this.setMeta('schema', SCHEMA_VERSION);
+    });
+  }
+
+  /** Prepares a statement once. */
+  sql(text: string): StatementSync {
+    let statement = this.#statements.get(text);
+    if (statement === undefined) {
+      statement = this.database.prepare(text);
+      this.#statements.set(text, statement);
+    }
+    return statement;
+  }
+
+  /** All or nothing. Takes the write lock at once, so that two processes wait for each other and never fail half-way. */
+  transaction<T>(body: () => T): T {
+    this.database.exec('BEGIN IMMEDIATE');
+    try {
+      const result = body();
+      this.database.exec('COMMIT');
+      return result;
+    } catch (error) {
+      if (this.database.isTransaction) this.database.exec('ROLLBACK');
+      throw error;
+    }
+  }
+
+  identity(objectGUID: string): Identity | undefined {
+    return parsed(Identity, this.sql('SELECT value FROM identity WHERE guid = ?').get(objectGUID));
+  }
+
+  holder(domain: string, sAMAccountName: string): string | undefined {
+    return text(this.sql('SELECT guid AS value FROM identity WHERE name = ?').get(fullName(domain, sAMAccountName)));
+  }
+
+  formerHolder(domain: string, sAMAccountName: string): string | undefined {
+    return text(this.sql('SELECT guid AS value FROM released WHERE name = ?').get(fullName(domain, sAMAccountName)));
+  }
+
+  count(table: 'identity' | 'link'): number {
+    return Number(this.sql(`SELECT count(*) AS value FROM ${table}`).get()?.value ?? 0);
+  }
+
+  putIdentity(objectGUID: string, identity: Identity | null): void {
+    if (identity === null) {
+      this.sql('DELETE FROM identity WHERE guid = ?').run(objectGUID);
+    } else {
+      const name = fullName(identity.domain, identity.sAMAccountName);
+      this.sql('INSERT OR REPLACE INTO identity (guid, name, value) VALUES (?, ?, ?)').run(objectGUID, name, JSON.stringify(identity));
+    }
+  }
+
+  /** Remembers the last event, and who gave up a name: from events alone, so that it is the same however the store came to be. */
+  putEvent(event: ChangeEvent): void {
+    const released = releasedName(event);
+    if (released !== undefined) {
+      const name = fullName(released.domain, released.sAMAccountName);
+      this.sql('INSERT OR REPLACE INTO released (name, guid) VALUES (?, ?)').run(name, event.objectGUID);
+    }
+    if (event.sequence > this.sequence) this.setMeta('last-event', JSON.stringify(event));
+  }
+
+  get lastEvent(): ChangeEvent | undefined {
+    const event = this.meta('last-event');
+    return event === undefined ? undefined : ChangeEvent.parse(JSON.parse(event));
+  }
+
+  /** The sequence of the last event that this store knows of. */
+  get sequence(): number {
+    return Number(this.sql("SELECT value ->> 'sequence' AS sequence FROM meta WHERE key = 'last-event'").get()?.sequence ?? 0);
+  }
+
+  position(namingContext: string): Position | undefined {
+    return parsed(Position, this.sql('SELECT value FROM position WHERE naming_context = ?').get(namingContext));
+  }
+
+  positions(): (Position & { time: string })[] {
+    return this.sql('SELECT time, value FROM position')
+      .all()
+      .map((row) => ({ ...Position.parse(JSON.parse(String(row.value))), time: String(row.time) }));
+  }
+
+  putPosition(position: Position, time: string): void {
+    this.sql('INSERT OR REPLACE INTO position (naming_context, time, value) VALUES (?, ?, ?)').run(
+      position.namingContext,
+      time,
+      JSON.stringify(position),
+    );
+  }
+
+  repair(organization: string, systemuserid: string): Repair | undefined {
+    return parsed(Repair, this.sql('SELECT value FROM repair WHERE organization = ? AND systemuserid = ?').get(organization, systemuserid));
+  }
+
+  openRepairs(organization: string): Repair[] {
+    return this.sql('SELECT value FROM repair WHERE organization = ? AND open = 1').all(organization).map(asRepair);
+  }
+
+  repairs(): Repair[] {
+    return this.sql('SELECT value FROM repair').all().map(asRepair);
+  }
+
+  putRepair(repair: Repair): void {
+    this.sql('INSERT OR REPLACE INTO repair (organization, systemuserid, open, value) VALUES (?, ?, ?, ?)').run(
+      repair.organization,
+      repair.systemuserid,
+      isOpen(repair) ? 1 : 0,
+      JSON.stringify(repair),
+    );
+  }
+
+  link(organization: string, objectGUID: string): Link | undefined {
+    return parsed(Link, this.sql('SELECT value FROM link WHERE organization = ? AND guid = ?').get(organization, objectGUID));
+  }
+
+  linkOfRecord(organization: string, systemuserid: string): Link | undefined {
+    return parsed(Link, this.sql('SELECT value FROM link WHERE organization = ? AND systemuserid = ?').get(organization, systemuserid));
+  }
+
+  putLink(link: Link): void {
+    this.sql('INSERT OR REPLACE INTO link (organization, guid, systemuserid, value) VALUES (?, ?, ?, ?)').run(
+      link.organization,
+      link.objectGUID,
+      link.systemuserid,
+      JSON.stringify(link),
+    );
+  }
+
+  meta(key: string): string | undefined {
+    return text(this.sql('SELECT value FROM meta WHERE key = ?').get(key));
+  }
+
+  setMeta(key: string, value: string): void {
+    this.sql('INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)').run(key, value);
+  }
+
+  [Symbol.dispose](): void {
+    this.#statements.clear();
+    if (this.database.isOpen) this.database.close();
+  }
+}
+
+/** Gives changes their place in the log. */
+export function numbered(changes: readonly Change[], last: number): ChangeEvent[] {
+  return changes.map((change, index) => ({ sequence: last + 1 + index, ...change }));
+}
+
+function fullName(domain: string, sAMAccountName: string): string {
+  return nameKey(`${domain}\\${sAMAccountName}`);
+}
+
+type Row = Record<string, unknown> | undefined;
+
+function text(row: Row): string | undefined {
+  const value = row?.value;
+  return typeof value === 'string' ? value : undefined;
+}
+
+function parsed<T>(schema: z.ZodType<T>, row: Row): T | undefined {
+  const value = text(row);
+  return value === undefined ? undefined : schema.parse(JSON.parse(value));
+}
+
+function asRepair(row: Row): Repair {
+  return Repair.parse(JSON.parse(text(row) ?? 'null'));
+}
