@@ -114,14 +114,14 @@ export class LdapConnection implements AsyncDisposable {
     return messageId;
   }
 
-  /** Asks for one answer of the given kind and nothing else. The connection fails when it does not come in time. */
-  call(what: string, expected: number, build: (messageId: number) => Message): Promise<LdapMessage> {
-    const { promise, resolve, reject } = Promise.withResolvers<LdapMessage>();
+  /** Asks for one result and nothing else. The connection fails when it does not come in time. */
+  #call(what: string, expected: number, build: (messageId: number) => Message): Promise<LdapResult> {
+    const { promise, resolve, reject } = Promise.withResolvers<LdapResult>();
     const timer = setTimeout(() => this.timedOut(what, this.deadline), this.deadline);
     this.send(build, {
       receive: (message) => {
         if (message.operation !== expected) throw new BerError(`an answer of tag 0x${message.operation.toString(16)} to ${what}`);
-        resolve(message);
+        resolve(readResult(message.body));
         return true;
       },
       fail: reject,
@@ -222,9 +222,11 @@ export class LdapConnection implements AsyncDisposable {
   }
 
   async #startTls(): Promise<void> {
-    const answer = await this.call('StartTLS', Response.extended, (messageId) => new ExtendedRequest({ messageId, oid: START_TLS }));
-    // Whatever came in clear text after the answer was put there by somebody else.
-    const { code, diagnostic } = readResult(answer.body);
+    const { code, diagnostic } = await this.#call(
+      'StartTLS',
+      Response.extended,
+      (messageId) => new ExtendedRequest({ messageId, oid: START_TLS }),
+    );
     if (code !== 0) {
       throw new DirectoryError(
         code === 51 || code === 52 ? 'unavailable' : 'configuration',
@@ -232,6 +234,7 @@ export class LdapConnection implements AsyncDisposable {
           'use ldaps://, or allow it with allowClearText: true',
       );
     }
+    // Whatever came in clear text after the answer was put there by somebody else.
     if (this.#framer.incomplete) throw new DirectoryError('unavailable', `${this.name}: clear text after the answer to StartTLS`);
     const plain = this.#socket;
     plain.off('data', this.#receive);
@@ -241,8 +244,7 @@ export class LdapConnection implements AsyncDisposable {
   }
 
   async #bind({ dn, password }: Credentials): Promise<void> {
-    const answer = await this.call('logging on', Response.bind, (messageId) => new BindRequest({ messageId, dn, password }));
-    const result = readResult(answer.body);
+    const result = await this.#call('logging on', Response.bind, (messageId) => new BindRequest({ messageId, dn, password }));
     if (result.code === 0) return;
     // A server that repeats the password must not get it into a log.
     const safe: LdapResult = { ...result, diagnostic: result.diagnostic.replaceAll(password, '***') };

@@ -56,7 +56,7 @@ export interface DirSyncSettings {
   readonly dc: string;
   readonly invocationId: string;
   readonly pageSize: number;
-  /** Milliseconds that the first entry of a full read may take: a server may collect all of them before it sends one. */
+  /** Milliseconds that the first entry may take. */
   readonly patience: number;
   readonly warn: Warn;
 }
@@ -74,7 +74,7 @@ export class DirSyncReader implements PageReader {
     this.#connection = connection;
     this.#settings = settings;
     this.#cookie = position === undefined ? Buffer.alloc(0) : Buffer.from(position.cookie, 'base64');
-    this.#patience = position === undefined ? Math.max(settings.patience, connection.deadline) : connection.deadline;
+    this.#patience = settings.patience;
   }
 
   async next(): Promise<Page> {
@@ -88,6 +88,11 @@ export class DirSyncReader implements PageReader {
       if (observation !== undefined) observations.push(observation);
     }
     return { observations, position: undefined, last: false };
+  }
+
+  /** The server is at work for this read. */
+  get waiting(): boolean {
+    return this.#stream?.waiting === true;
   }
 
   /** Gives the connection free when the rest is not wanted. */

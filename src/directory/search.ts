@@ -45,6 +45,11 @@ export class EntryStream implements Operation {
     this.#messageId = connection.send((messageId) => searchRequest(messageId, parameters), this);
   }
 
+  /** Somebody waits for the server. */
+  get waiting(): boolean {
+    return this.#waiting !== undefined;
+  }
+
   /** Drops what is there and what still comes. */
   abandon(): void {
     this.#connection.abandon(this.#messageId);

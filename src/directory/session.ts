@@ -11,7 +11,7 @@ import { type DomainController, readRootDse } from './root-dse.ts';
 
 export interface SessionSettings {
   readonly pageSize: number;
-  /** Milliseconds, see DirSyncSettings. */
+  /** Milliseconds that the first entry may take where much is to be expected. */
   readonly patience: number;
   /** Milliseconds between two questions on the connection that otherwise only waits. */
   readonly heartbeat: number;
@@ -53,8 +53,7 @@ export class LdapSession implements DirectorySession {
     this.dc = here.dc;
     this.resume = resume;
     this.wakes = this.#wakes.asObservable();
-    // Its answer does not matter: when there is none, the connection fails.
-    this.#heartbeat = setInterval(() => readRootDse(control, ['highestCommittedUSN']).catch(() => {}), settings.heartbeat);
+    this.#heartbeat = setInterval(() => this.#beat(), settings.heartbeat);
     for (const connection of [reads, control]) void connection.lost.then((error) => this.#end(error));
   }
 
@@ -77,8 +76,11 @@ export class LdapSession implements DirectorySession {
   }
 
   read(position: Position | undefined): PageReader {
+    // Samba collects all entries before it sends one (8 s for 100,000). Only a full read and the first one of a session,
+    // after an absence of any length, can be that large; the opening has just shown that the server is alive.
+    const patience = position === undefined || this.#reader === undefined ? this.#settings.patience : this.#reads.deadline;
     this.#reader?.abandon();
-    this.#reader = new DirSyncReader(this.#reads, { ...this.#here, ...this.#settings }, position);
+    this.#reader = new DirSyncReader(this.#reads, { ...this.#here, ...this.#settings, patience }, position);
     return this.#reader;
   }
 
@@ -90,6 +92,11 @@ export class LdapSession implements DirectorySession {
     clearInterval(this.#heartbeat);
     this.#wakes.complete();
     await Promise.all([this.#reads[Symbol.asyncDispose](), this.#control[Symbol.asyncDispose]()]);
+  }
+
+  /** The answer does not matter: when there is none, the connection fails. A server busy with a read has its own time for that. */
+  #beat(): void {
+    if (this.#reader?.waiting !== true) readRootDse(this.#control, ['highestCommittedUSN']).catch(() => {});
   }
 
   /** One connection is of no use without the other. */

@@ -24,7 +24,7 @@ export interface DirectorySettings {
   readonly deadline?: number | undefined;
   /** Observations of one page at most. Default 500. */
   readonly pageSize?: number | undefined;
-  /** Milliseconds that the first entry of a full read may take. Default 120,000, which is also a domain controller's own limit. */
+  /** Milliseconds that the first entry of a full read, and of the first read after opening, may take. Default 120,000, a domain controller's own limit. */
   readonly patience?: number | undefined;
   /** Milliseconds between two heartbeats. Default 60,000. */
   readonly heartbeat?: number | undefined;

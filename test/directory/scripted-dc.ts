@@ -1,0 +1,114 @@
+import { BerReader, BerWriter } from 'ldapts';
+import { type DirectorySettings, ldapDirectorySource } from '../../src/directory/source.ts';
+import {
+  type Answer,
+  type Attributes,
+  bindResponse,
+  type LdapClient,
+  type LdapRequest,
+  LdapServer,
+  searchDone,
+  searchEntry,
+} from '../support/ldap-server.ts';
+
+export const NC = 'DC=corp,DC=example,DC=test';
+export const INVOCATION_ID = '03020100-0504-0706-0809-0a0b0c0d0e0f';
+const DIRSYNC = '1.2.840.113556.1.4.841';
+const NOTIFICATION = '1.2.840.113556.1.4.528';
+
+/** How a domain controller differs from one that has no users and never changes. */
+export interface Script {
+  readonly bind?: Answer;
+  readonly extended?: Answer;
+  readonly rootDse?: Attributes;
+  readonly invocationId?: Buffer;
+  readonly notification?: Answer;
+  readonly object?: Answer;
+  readonly dirSync?: (request: LdapRequest, client: LdapClient, cookie: Buffer) => void | Promise<void>;
+}
+
+const ROOT_DSE: Attributes = {
+  defaultNamingContext: [NC],
+  configurationNamingContext: [`CN=Configuration,${NC}`],
+  dnsHostName: ['dc1.corp.example.test'],
+  dsServiceName: ['CN=NTDS Settings,CN=DC1'],
+  highestCommittedUSN: ['4000'],
+  isSynchronized: ['TRUE'],
+  supportedControl: [DIRSYNC, NOTIFICATION],
+};
+
+/** Answers as a domain controller does, in Windows' way where Samba has another. */
+export function domainController(script: Script = {}): Answer {
+  const rootDse = { ...ROOT_DSE, ...script.rootDse };
+  return (request, client) => {
+    const { id, operation, baseDN, controls } = request;
+    const entry = (dn: string, attributes: Attributes) => client.send(searchEntry(id, dn, attributes), searchDone(id));
+    if (operation === 0x60) return script.bind === undefined ? void client.send(bindResponse(id)) : script.bind(request, client);
+    if (operation === 0x77) return script.extended?.(request, client);
+    if (operation !== 0x63) return;
+    const dirSync = controls.get(DIRSYNC);
+    if (dirSync !== undefined) {
+      const cookie = cookieOf(dirSync);
+      return script.dirSync === undefined ? void client.send(dirSyncDone(id, 'c1')) : script.dirSync(request, client, cookie);
+    }
+    if (controls.has(NOTIFICATION)) return script.notification?.(request, client);
+    if (baseDN === '') entry('', Object.fromEntries(request.attributes.map((name) => [name, rootDse[name] ?? []])));
+    else if (baseDN.startsWith('CN=NTDS')) entry(baseDN, { invocationId: [script.invocationId ?? Buffer.from([...Array(16).keys()])] });
+    else if (baseDN.startsWith('CN=Partitions')) entry('CN=CORP', { nETBIOSName: ['CORP'] });
+    else if (script.object !== undefined) return script.object(request, client);
+    else client.send(searchDone(id, 32, '0000208D: NameErr'));
+  };
+}
+
+/** The end of a DirSync answer. */
+export function dirSyncDone(id: number, cookie: string | Buffer, more = false): Buffer {
+  return searchDone(id, 0, '', { [DIRSYNC]: dirSyncValue(more ? 1 : 0, Buffer.from(cookie)) });
+}
+
+function dirSyncValue(more: number, cookie: Buffer): Buffer {
+  const writer = new BerWriter({ size: cookie.length + 64 });
+  writer.startSequence();
+  writer.writeInt(more);
+  writer.writeInt(0);
+  writer.writeBuffer(cookie, 4);
+  writer.endSequence();
+  return Buffer.from(writer.buffer);
+}
+
+function cookieOf(value: Buffer): Buffer {
+  const reader = new BerReader(value);
+  reader.readSequence();
+  reader.readInt();
+  reader.readInt();
+  return reader.readString(4, true) ?? Buffer.alloc(0);
+}
+
+/** The binary objectGUID whose text form ends in the number. */
+export function guid(number: number): Buffer {
+  const bytes = Buffer.alloc(16);
+  bytes.writeUInt32BE(number, 12);
+  return bytes;
+}
+
+export function guidTextOf(number: number): string {
+  return `00000000-0000-0000-0000-${number.toString(16).padStart(12, '0')}`;
+}
+
+/** A user's entry. */
+export function user(id: number, number: number, more: Attributes = {}): Buffer {
+  return searchEntry(id, `CN=User ${number},${NC}`, { objectGUID: [guid(number)], sAMAccountName: [`user${number}`], ...more });
+}
+
+/** A scripted domain controller and the settings that reach it, over clear text unless told otherwise. */
+export async function scripted(script: Script | Answer, more: Partial<DirectorySettings> = {}) {
+  const server = await LdapServer.start(typeof script === 'function' ? script : domainController(script));
+  return { server, source: ldapDirectorySource(settingsFor(server, more)), [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
+}
+
+export function settingsFor(server: LdapServer, more: Partial<DirectorySettings> = {}): DirectorySettings {
+  const urls = [`ldap://127.0.0.1:${server.port}`];
+  return { urls, bindDn: 'svc@corp.example.test', password: () => 'correct horse', allowClearText: true, deadline: 400, ...more };
+}
+
+export const NEVER = new AbortController().signal;
+export const nothingStored = () => undefined;
