@@ -41,14 +41,14 @@ export class LdapDirectory implements Directory {
   }
 
   async #search(filter: Filter): Promise<Entry[]> {
-    try {
-      return await this.#attempt(filter);
-    } catch {
-      // An idle connection does not notice that the domain controller was restarted; a fresh one decides.
+    const begun = performance.now();
+    for (let attempts = 1; ; attempts += 1) {
       try {
         return await this.#attempt(filter);
       } catch (error) {
-        throw new DirectoryUnreachable(`The directory ${this.#settings.url} cannot be searched: ${String(error)}`, { cause: error });
+        // An idle connection does not notice that the domain controller was restarted, so a fresh one decides. One that hangs is enough.
+        if (attempts > 1 || performance.now() - begun > DEADLINE_MS / 2)
+          throw new DirectoryUnreachable(`The directory ${this.#settings.url} cannot be searched: ${String(error)}`, { cause: error });
       }
     }
   }

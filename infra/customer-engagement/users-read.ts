@@ -119,10 +119,13 @@ interface Cookie {
 function nextLink(exchange: Exchange, query: Query, size: number, last: UserRecord): string {
   const columns = ['systemuserid', ...query.orderBy.map(({ column }) => column)];
   const page = query.skipToken === undefined ? 2 : readCookie(query.skipToken).page + 1;
-  const cookie: Cookie = { page, size, query: query.text, last: Object.fromEntries(columns.map((column) => [column, row(last)(column)])) };
-  const packed = Buffer.from(JSON.stringify(cookie)).toString('base64url');
-  const token = `<cookie pagenumber="${page}" pagingcookie="${packed}" istracking="False" />`;
-  return `${exchange.base}systemusers?${query.text}${query.text === '' ? '' : '&'}$skiptoken=${encodeURIComponent(token)}`;
+  const values = Object.fromEntries(columns.map((column) => [column, row(last)(column)]));
+  const cookie: Cookie = { page, size, query: query.text, last: values };
+  const last64 = Buffer.from(JSON.stringify(cookie)).toString('base64url');
+  // Encoded twice with a plain equals sign in between, as the real ones are: whoever decodes or encodes a link breaks it.
+  const inner = encodeURIComponent(`<cookie page="${page - 1}"><systemuserid last="${last64}" /></cookie>`);
+  const token = encodeURIComponent(`<cookie pagenumber="${page}" pagingcookie="${inner}" istracking="False" />`).replaceAll('%3D', '=');
+  return `${exchange.base}systemusers?${query.text}${query.text === '' ? '' : '&'}$skiptoken=${token}`;
 }
 
 /** What comes after the page that the token tells of, by order and not by number, so that changes in between move nobody. */
@@ -141,8 +144,9 @@ function after(exchange: Exchange, matching: readonly UserRecord[], query: Query
 
 function readCookie(token: string): Cookie {
   try {
-    const packed = /pagingcookie="([\w-]+)"/.exec(token)?.[1] ?? '';
-    const cookie: Cookie = JSON.parse(Buffer.from(packed, 'base64url').toString());
+    const inner = decodeURIComponent(/pagingcookie="([^"]*%3C[^"]*)"/.exec(token)?.[1] ?? '');
+    const last64 = /last="([\w-]+)"/.exec(inner)?.[1] ?? '';
+    const cookie: Cookie = JSON.parse(Buffer.from(last64, 'base64url').toString());
     if (typeof cookie.query !== 'string' || Object.keys(cookie.last).some((name) => columnNamed(name) === undefined))
       throw new Error('not of this server');
     return cookie;
