@@ -14,6 +14,8 @@ const DEADLINE_MS = 5000;
 /** Values in one search; a filter of thousands is slow to parse on the server. */
 const CHUNK = 100;
 const ACCOUNTDISABLE = 2;
+/** SAM_NORMAL_USER_ACCOUNT: no groups, computers or contacts. */
+const NORMAL_USER = '805306368';
 const BINARY = ['objectGUID', 'objectSid'];
 
 /** The live look-up, over one connection that is replaced when the domain controller dropped it. */
@@ -88,7 +90,7 @@ const ATTRIBUTES = ['objectGUID', 'objectSid', 'sAMAccountName', 'userPrincipalN
 function filterFor(key: AccountKey, values: readonly string[]): Filter {
   const equalities = values.map((value) => new EqualityFilter({ attribute: key, value: key === 'objectGUID' ? guidBytes(value) : value }));
   const names = equalities.length === 1 && equalities[0] !== undefined ? equalities[0] : new OrFilter({ filters: equalities });
-  return new AndFilter({ filters: [names, new EqualityFilter({ attribute: 'objectCategory', value: 'person' })] });
+  return new AndFilter({ filters: [names, new EqualityFilter({ attribute: 'sAMAccountType', value: NORMAL_USER })] });
 }
 
 function accountOf(entry: Entry): Account {
