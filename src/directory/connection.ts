@@ -4,7 +4,7 @@ import { AbandonRequest, BindRequest, ExtendedRequest, type Message, UnbindReque
 import { DirectoryError } from '../../streams/directory-source.ts';
 import { BerError } from './ber.ts';
 import { type Endpoint, tlsOptions } from './endpoint.ts';
-import { failed, refusal } from './failure.ts';
+import { failed, inWords, refusal } from './failure.ts';
 import { MessageFramer } from './framing.ts';
 import { type LdapMessage, type LdapResult, Response, readExtendedName, readMessage, readResult } from './message.ts';
 
@@ -215,22 +215,17 @@ export class LdapConnection implements AsyncDisposable {
 
   #unsolicited({ operation, body }: LdapMessage): void {
     if (operation !== Response.extended) return;
-    const { code, diagnostic } = readResult(body);
+    const result = readResult(body);
     if (readExtendedName(body) !== NOTICE_OF_DISCONNECTION) return;
-    const words = diagnostic === '' ? '' : `: ${diagnostic}`;
-    this.fail(new DirectoryError('unavailable', `${this.name}: the server ended the connection (LDAP result ${code}${words})`));
+    this.fail(new DirectoryError('unavailable', `${this.name}: the server ended the connection (${inWords(result)})`));
   }
 
   async #startTls(): Promise<void> {
-    const { code, diagnostic } = await this.#call(
-      'StartTLS',
-      Response.extended,
-      (messageId) => new ExtendedRequest({ messageId, oid: START_TLS }),
-    );
-    if (code !== 0) {
+    const result = await this.#call('StartTLS', Response.extended, (messageId) => new ExtendedRequest({ messageId, oid: START_TLS }));
+    if (result.code !== 0) {
       throw new DirectoryError(
-        code === 51 || code === 52 ? 'unavailable' : 'configuration',
-        `${this.name}: StartTLS was refused (LDAP result ${code}${diagnostic === '' ? '' : `: ${diagnostic}`}), and the password is not sent in clear text: ` +
+        result.code === 51 || result.code === 52 ? 'unavailable' : 'configuration',
+        `${this.name}: StartTLS was refused (${inWords(result)}), and the password is not sent in clear text: ` +
           'use ldaps://, or allow it with allowClearText: true',
       );
     }
@@ -257,14 +252,25 @@ export class LdapConnection implements AsyncDisposable {
   }
 
   #socketFailure(socket: Socket, error: Error): DirectoryError {
-    if (socket instanceof TLSSocket && !socket.authorized && socket.authorizationError) {
-      return failed(
-        'configuration',
-        `${this.name}: the server's certificate is not trusted (${socket.authorizationError}); name the CA that signed it in caFile, and the server as its certificate does`,
-        error,
-      );
+    // TLS sets it to a code when the certificate is the trouble, and only then.
+    const code = socket instanceof TLSSocket ? socket.authorizationError : undefined;
+    if (code) {
+      const message = `${this.name}: the server's certificate is not trusted (${code}): ${certificateAdvice(String(code))}`;
+      return new DirectoryError('configuration', message, { cause: error });
     }
     return failed('unavailable', this.name, error);
+  }
+}
+
+function certificateAdvice(code: string): string {
+  switch (code) {
+    case 'ERR_TLS_CERT_ALTNAME_INVALID':
+      return 'it is for another name; use the name that is in it';
+    case 'CERT_HAS_EXPIRED':
+    case 'CERT_NOT_YET_VALID':
+      return 'it is not valid now';
+    default:
+      return 'name the CA that signed it in caFile';
   }
 }
 

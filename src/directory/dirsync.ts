@@ -6,7 +6,7 @@ import { BerCursor, BerError, Tag } from './ber.ts';
 import type { LdapConnection } from './connection.ts';
 import { DIRSYNC } from './controls.ts';
 import { toObservation, WATCHED_ATTRIBUTES, type Warn } from './entry.ts';
-import { ResultCode, refusal } from './failure.ts';
+import { inWords, ResultCode, refusal } from './failure.ts';
 import type { LdapResult } from './message.ts';
 import { readRootDse } from './root-dse.ts';
 import { EntryStream, type SearchEnd } from './search.ts';
@@ -159,7 +159,7 @@ export class DirSyncReader implements PageReader {
   #refused(result: LdapResult): DirectoryError {
     const { name } = this.#connection;
     if (this.#cookie.length > 0 && isCookieRefusal(result)) {
-      return new DirectoryError('position', `${name}: the stored position was refused (LDAP result ${result.code}: ${result.diagnostic})`);
+      return new DirectoryError('position', `${name}: the stored position was refused (${inWords(result)})`);
     }
     const error = refusal(result, `${name}: the DirSync read`);
     if (result.code !== ResultCode.insufficientAccessRights) return error;

@@ -55,7 +55,7 @@ export function toObservation(entry: LdapEntry, warn: Warn, whole = false): Obse
     } else if (name === 'objectGUID') {
       objectGUID = guidText(single(attribute));
     } else if (name === 'isDeleted') {
-      deleted = single(attribute)?.toString().toUpperCase() === 'TRUE';
+      deleted = booleanOf(single(attribute)) ?? deleted;
     } else if (!take(seen, name, single(attribute))) {
       if (isClearable(name)) delete seen[name];
       warn(`${entry.dn}: ${attribute.values.length} unusable value(s) of ${name}, left as known`);
@@ -90,6 +90,11 @@ function take(
     seen[name] = value.toString();
   }
   return true;
+}
+
+function booleanOf(value: Buffer | undefined): boolean | undefined {
+  const text = value?.toString('latin1');
+  return text === 'TRUE' ? true : text === 'FALSE' ? false : undefined;
 }
 
 function single({ values }: LdapAttribute): Buffer | undefined {

@@ -41,8 +41,16 @@ const BIND_REASONS: ReadonlyMap<string, string> = new Map([
 /** The error that a result other than success means; `what` says what was asked for, as the subject of a sentence. */
 export function refusal(result: LdapResult, what: string): DirectoryError {
   const failure = FAILURES.get(result.code) ?? 'configuration';
-  const words = result.diagnostic === '' ? '' : `: ${result.diagnostic}`;
-  return new DirectoryError(failure, `${what} was refused (LDAP result ${result.code}${words})${advice(result)}`);
+  return new DirectoryError(failure, `${what} was refused (${inWords(result)})${advice(result)}`);
+}
+
+/** For errors. Windows ends its texts with a NUL, and no server shall write lines into a log. */
+export function inWords({ code, diagnostic }: LdapResult): string {
+  const text = diagnostic
+    .replace(/[\p{Cc}\s]+/gu, ' ')
+    .trim()
+    .slice(0, 500);
+  return `LDAP result ${code}${text === '' ? '' : `: ${text}`}`;
 }
 
 function advice(result: LdapResult): string {

@@ -24,7 +24,7 @@ export interface LdapMessage {
 
 export interface LdapResult {
   readonly code: number;
-  /** The server's own words, fit for one line of a log. */
+  /** The server's own words, of any length and with anything in them: `inWords` makes them fit for a log. */
   readonly diagnostic: string;
 }
 
@@ -66,7 +66,7 @@ function readControls(list: BerCursor): Map<string, Buffer> {
 export function readResult(body: BerCursor): LdapResult {
   const code = body.integer(Tag.enumerated);
   body.skip();
-  return { code, diagnostic: oneLine(body.text()) };
+  return { code, diagnostic: body.text() };
 }
 
 /** The OID of an extended response, which a notice of disconnection is told by. */
@@ -89,12 +89,4 @@ export function readEntry(body: BerCursor): LdapEntry {
     attributes.push({ type, values });
   }
   return { dn, attributes };
-}
-
-/** Windows ends its texts with a NUL, and nobody wants a server to write lines into a log. */
-function oneLine(text: string): string {
-  return text
-    .slice(0, 500)
-    .replace(/[\p{Cc}\s]+/gu, ' ')
-    .trim();
 }

@@ -48,12 +48,12 @@ describe('a logon', () => {
     [52, '', 'unavailable', 'LDAP result 52'],
     [53, '', 'configuration', 'LDAP result 53'],
   ])('refused with %i %s is of kind %s', async (code, diagnostic, kind, words) => {
-    const error = await failure({ bind: ({ id }, client) => void client.send(bindResponse(id, code, diagnostic)) });
+    const error = await failure({ logon: ({ id }, client) => void client.send(bindResponse(id, code, diagnostic)) });
     expect(error).toMatchObject({ name: 'DirectoryError', failure: kind, message: expect.stringContaining(words) });
   });
 
   it('tries a refused password once only', async () => {
-    await using dc = await scripted({ bind: ({ id }, client) => void client.send(bindResponse(id, 49)) });
+    await using dc = await scripted({ logon: ({ id }, client) => void client.send(bindResponse(id, 49)) });
     const { urls } = settingsFor(dc.server);
     const source = ldapDirectorySource(settingsFor(dc.server, { urls: [...urls, ...urls] }));
     await expect(source.open(nothingStored, NEVER)).rejects.toMatchObject({ failure: 'credentials' });
@@ -61,9 +61,11 @@ describe('a logon', () => {
   });
 
   it('never shows the password, even when the server repeats it', async () => {
-    const error = await failure({ bind: ({ id }, client) => void client.send(bindResponse(id, 49, 'bad password: correct horse')) });
-    expect(String(error)).toContain('bad password: ***');
-    expect(JSON.stringify(error)).not.toContain('correct horse');
+    const error = await failure({
+      logon: ({ id }, client) => void client.send(bindResponse(id, 49, `bad password: ${'x'.repeat(470)} correct horse`)),
+    });
+    expect(String(error)).toContain('bad password: xxx');
+    expect(JSON.stringify(error)).not.toContain('correct');
   });
 
   it('is refused here with an empty password, which would be anonymous', async () => {
@@ -79,7 +81,7 @@ describe('a logon', () => {
   });
 
   it('ends when it is given up', async () => {
-    await using dc = await scripted({ bind: () => {} }, { deadline: 60_000 });
+    await using dc = await scripted({ logon: () => {} }, { deadline: 60_000 });
     const controller = new AbortController();
     const opening = dc.source.open(nothingStored, controller.signal);
     await expect.poll(() => dc.server.requests.length).toBe(1);
@@ -130,7 +132,7 @@ describe('a server that misbehaves', () => {
 
   it('is borne with when it says things that were not asked for', async () => {
     await using dc = await scripted({
-      bind: ({ id }, client) => {
+      logon: ({ id }, client) => {
         const unknown = extendedResponse(0, 0, 'hello', '1.2.3.4');
         const late = searchDone(4711);
         client.send(unknown, late, bindResponse(id), bindResponse(id));
@@ -201,7 +203,7 @@ describe('encryption', () => {
 
   async function openWith(server: LdapServer, scheme: 'ldap' | 'ldaps', caFile: string | undefined) {
     const urls = [`${scheme}://127.0.0.1:${server.port}`];
-    const source = ldapDirectorySource(settingsFor(server, { urls, caFile, allowClearText: false, deadline: 2_000 }));
+    const source = ldapDirectorySource(settingsFor(server, { urls, caFile, allowClearText: false, deadline: 1_000 }));
     await using session = await source.open(nothingStored, NEVER);
     return session.domain;
   }
@@ -237,7 +239,7 @@ describe('encryption', () => {
     await using server = await LdapServer.start(domainController(), other);
     await expect(openWith(server, 'ldaps', ca)).rejects.toMatchObject({
       failure: 'configuration',
-      message: expect.stringMatching(/ERR_TLS_CERT_ALTNAME_INVALID.*as its certificate does/),
+      message: expect.stringMatching(/ERR_TLS_CERT_ALTNAME_INVALID.*name that is in it/),
     });
   });
 

@@ -64,6 +64,7 @@ describe('toObservation', () => {
     ['a deleted name that is only quoted', {}, `CN=x,OU=Ann\\0ADEL:${guidTextOf(1)},CN=Deleted Objects,${NC}`, undefined],
     ['no name', { isDeleted: ['TRUE'] }, '', true],
     ['no name and no more', {}, '', undefined],
+    ['an isDeleted that is neither', { isDeleted: ['perhaps'] }, `CN=Ann Lee,${NC}`, undefined],
   ])('%s', (_, attributes, dn, deleted) => {
     expect(observe(attributes, { dn }).observation?.deleted).toBe(deleted);
   });

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { BerError } from '../../src/directory/ber.ts';
+import { inWords } from '../../src/directory/failure.ts';
 import { type LdapMessage, readEntry, readExtendedName, readMessage, readResult } from '../../src/directory/message.ts';
 import { noticeOfDisconnection, searchDone, searchEntry } from '../support/ldap-server.ts';
 
@@ -17,10 +18,10 @@ it('reads an entry, with attributes that have no value', () => {
   ]);
 });
 
-it('reads a result with its controls, on one line', () => {
+it('reads a result with its controls, and says it on one line', () => {
   const message = readMessage(searchDone(3, 51, 'busy\r\n now\0', { '1.2.3.4': Buffer.from('abc') }));
   expect(message.controls.get('1.2.3.4')?.toString()).toBe('abc');
-  expect(readResult(message.body)).toEqual({ code: 51, diagnostic: 'busy now' });
+  expect(inWords(readResult(message.body))).toBe('LDAP result 51: busy now');
 });
 
 it('knows a notice of disconnection', () => {

@@ -18,7 +18,7 @@ const NOTIFICATION = '1.2.840.113556.1.4.528';
 
 /** How a domain controller differs from one that has no users and never changes. */
 export interface Script {
-  readonly bind?: Answer;
+  readonly logon?: Answer;
   readonly extended?: Answer;
   readonly rootDse?: Attributes;
   readonly invocationId?: Buffer;
@@ -43,7 +43,7 @@ export function domainController(script: Script = {}): Answer {
   return (request, client) => {
     const { id, operation, baseDN, controls } = request;
     const entry = (dn: string, attributes: Attributes) => client.send(searchEntry(id, dn, attributes), searchDone(id));
-    if (operation === 0x60) return script.bind === undefined ? void client.send(bindResponse(id)) : script.bind(request, client);
+    if (operation === 0x60) return script.logon === undefined ? void client.send(bindResponse(id)) : script.logon(request, client);
     if (operation === 0x77) return script.extended?.(request, client);
     if (operation !== 0x63) return;
     const dirSync = controls.get(DIRSYNC);
