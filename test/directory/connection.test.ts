@@ -65,7 +65,7 @@ describe('a logon', () => {
       logon: ({ id }, client) => void client.send(bindResponse(id, 49, `bad password: ${'x'.repeat(470)} correct horse`)),
     });
     expect(String(error)).toContain('bad password: xxx');
-    expect(JSON.stringify(error)).not.toContain('correct');
+    expect(String(error)).not.toContain('correct');
   });
 
   it('is refused here with an empty password, which would be anonymous', async () => {
