@@ -35,6 +35,13 @@ describe('a bearer token', () => {
     expect(at.server.received).toHaveLength(2);
   });
 
+  test.each([400, 403, 412, 500, 503])('is not tried again after %i, when something may have been done', async (status) => {
+    let count = 0;
+    await using at = await pair((response) => html(response, status), { auth: bearer(() => `number-${++count}`) });
+    await failing(at.ce.setDomainName(ID, 'CORP\\lee'));
+    expect(at.server.received).toHaveLength(1);
+  });
+
   test('that is still the same is not sent again', async () => {
     await using at = await pair((response) => html(response, 401, challenge));
     expect((await failing(at.ce.whoAmI())).failure).toBe('credentials');

@@ -168,6 +168,28 @@ describe('stopped by the caller', () => {
     expect(at.server.received).toHaveLength(0);
   });
 
+  test('while waiting for a connection: it is not sent later either', async () => {
+    const stop = new AbortController();
+    const release = Promise.withResolvers<void>();
+    await using at = await pair(
+      async (response) => {
+        await release.promise;
+        json(response, 200, { UserId: ID });
+      },
+      { connections: 1 },
+    );
+    const first = at.ce.whoAmI();
+    const waiting = failing(write(at.ce, stop.signal));
+    // Credentials are ready within this turn, and then the request stands in the queue.
+    await new Promise(setImmediate);
+    stop.abort();
+    expect((await waiting).failure).toBe('transient');
+    release.resolve();
+    await first;
+    await at.ce.whoAmI();
+    expect(at.server.received.map(({ method }) => method)).toEqual(['GET', 'GET']);
+  });
+
   test('under way: a write has an open outcome', async () => {
     const stop = new AbortController();
     await using at = await pair(() => stop.abort());
