@@ -8,9 +8,10 @@ const DAY = 24 * 60 * 60 * 1000;
 /** The three dialects: 8.2 and 9.0 with an empty code and the true text inside, OData's own, 9.1 with a code. */
 const ErrorBody = z.object({
   error: z.object({
-    code: z.string().optional(),
+    // A part that is odd must not hide the rest.
+    code: z.string().optional().catch(undefined),
     message: z.string(),
-    innererror: z.object({ message: z.string().optional() }).optional(),
+    innererror: z.object({ message: z.string().optional() }).optional().catch(undefined),
   }),
 });
 
@@ -42,7 +43,7 @@ function notTheApi(answer: Answer, purpose: Purpose): CustomerEngagementError {
       details,
     );
   }
-  const what = type === 'application/json' ? 'JSON that is cut off or damaged' : (type ?? 'no content type');
+  const what = type === 'application/json' ? 'JSON that is cut off or damaged' : oneLine(type ?? 'no content type');
   return new CustomerEngagementError(doubt(purpose), `answered ${answer.status} with ${what} instead of data`, details);
 }
 

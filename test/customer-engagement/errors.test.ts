@@ -27,6 +27,12 @@ test.each([
     undefined,
   ],
   ['9.1', 400, { code: '0x80041d2c', message: 'The specified Active Directory user already exists as a Dynamics 365 user.' }, 0x80041d2c],
+  [
+    'a server with odd parts',
+    500,
+    { code: null, message: 'The specified Active Directory user already exists as a CRM user.', innererror: null },
+    undefined,
+  ],
   ['9.1 in capitals and German', 400, { code: '0x80041D2C', message: 'The specified Active Directory user already exists' }, 0x80041d2c],
 ])('the error body of %s', async (_, status, error, code) => {
   await using at = await pair((response) => json(response, status, { error }));
