@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { Kafka, type KafkaConfig, KafkaJSError, logLevel, type SASLOptions } from 'kafkajs';
+import { Kafka, type KafkaConfig, logLevel, type SASLOptions } from 'kafkajs';
 import { FencedError, LogError } from '../../../streams/change-log.ts';
 import { mendIdleTimer } from './idle-timer.ts';
 
@@ -76,9 +76,17 @@ const LEVELS: Partial<Record<logLevel, 'error' | 'warn' | 'info' | 'debug'>> = {
 export function asLogError(doing: string, error: unknown): FencedError | LogError {
   if (error instanceof FencedError || error instanceof LogError) return error;
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    if (cause instanceof KafkaJSError && 'type' in cause && cause.type === 'INVALID_PRODUCER_EPOCH') {
+    if ('type' in cause && cause.type === 'INVALID_PRODUCER_EPOCH') {
       return new FencedError(`${doing}: another instance has taken over`, { cause: error });
     }
   }
   return new LogError(`${doing}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+}
+
+/** What brokers answer for a moment after they started; this client does not try again by itself while joining a group. */
+const COORDINATOR_LOADING = ['GROUP_LOAD_IN_PROGRESS', 'GROUP_COORDINATOR_NOT_AVAILABLE', 'NOT_COORDINATOR_FOR_GROUP'];
+
+/** Whether a consumer fell only because its group's coordinator is still loading; such a consumer starts again by itself. */
+export function isCoordinatorLoading(crash: { error: Error; restart: boolean }): boolean {
+  return crash.restart && 'type' in crash.error && COORDINATOR_LOADING.includes(String(crash.error.type));
 }

@@ -1,6 +1,6 @@
 import { AssignerProtocol, type Consumer, type Kafka, type PartitionAssigner } from 'kafkajs';
 import { LogError } from '../../../streams/change-log.ts';
-import { asLogError, FETCH_WAIT, HEARTBEAT_INTERVAL, SESSION_TIMEOUT } from './client.ts';
+import { asLogError, FETCH_WAIT, HEARTBEAT_INTERVAL, isCoordinatorLoading, SESSION_TIMEOUT } from './client.ts';
 
 const { MemberAssignment, MemberMetadata } = AssignerProtocol;
 const ASSIGNER = 'namesake-lease';
@@ -71,7 +71,10 @@ export class GroupLease implements AsyncDisposable {
         lose('the group gave it to another instance');
       }
     });
-    consumer.on(consumer.events.CRASH, ({ payload }) => lose('the connection to the group broke', payload.error));
+    consumer.on(consumer.events.CRASH, ({ payload }) => {
+      if (this.#held || !isCoordinatorLoading(payload)) lose('the connection to the group broke', payload.error);
+    });
+    promise.catch(() => {});
     const onAbort = () => reject(signal.reason);
     signal.addEventListener('abort', onAbort, { once: true });
     try {

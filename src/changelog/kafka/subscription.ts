@@ -1,7 +1,7 @@
 import type { Kafka } from 'kafkajs';
 import { Observable } from 'rxjs';
 import type { ChangePage } from '../../../streams/change-log.ts';
-import { asLogError, FETCH_WAIT, HEARTBEAT_INTERVAL, SESSION_TIMEOUT } from './client.ts';
+import { asLogError, FETCH_WAIT, HEARTBEAT_INTERVAL, isCoordinatorLoading, SESSION_TIMEOUT } from './client.ts';
 import { parseEvent } from './envelope.ts';
 
 /**
@@ -25,7 +25,9 @@ export function subscribeGroup(
       allowAutoTopicCreation: false,
     });
     const fail = (error: unknown) => subscriber.error(asLogError(`group ${groupId}`, error));
-    consumer.on(consumer.events.CRASH, ({ payload }) => fail(payload.error));
+    consumer.on(consumer.events.CRASH, ({ payload }) => {
+      if (!isCoordinatorLoading(payload)) fail(payload.error);
+    });
     const start = async () => {
       await consumer.connect();
       // From the beginning: an offset that has expired must lead to repetition, never to a gap.

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Admin, Kafka, KafkaMessage } from 'kafkajs';
 import { LogError } from '../../../streams/change-log.ts';
-import { asLogError, FETCH_WAIT } from './client.ts';
+import { asLogError, FETCH_WAIT, isCoordinatorLoading } from './client.ts';
 
 /** Where to read one partition from and where it ended when that was asked. */
 export interface Range {
@@ -75,7 +75,10 @@ export async function readRanges(
     consumer.pause([{ topic, partitions: [partition] }]);
     if (open.size === 0) resolve();
   });
-  consumer.on(consumer.events.CRASH, ({ payload }) => reject(payload.error));
+  consumer.on(consumer.events.CRASH, ({ payload }) => {
+    if (!isCoordinatorLoading(payload)) reject(payload.error);
+  });
+  done.catch(() => {});
   try {
     alive();
     await consumer.connect();

@@ -1,4 +1,4 @@
-import { type Admin, ConfigResourceTypes } from 'kafkajs';
+import kafkajs, { type Admin } from 'kafkajs';
 import { LogError } from '../../../streams/change-log.ts';
 import { TOPICS, type Topic } from '../../../streams/topics.ts';
 import type { KafkaSettings } from './client.ts';
@@ -31,7 +31,7 @@ export async function ensureTopics(admin: Admin, settings: KafkaSettings): Promi
   const { resources } = await admin.describeConfigs({
     includeSynonyms: false,
     resources: [...names.keys()].map((name) => ({
-      type: ConfigResourceTypes.TOPIC,
+      type: kafkajs.ConfigResourceTypes.TOPIC,
       name,
       configNames: ['cleanup.policy', 'delete.retention.ms'],
     })),

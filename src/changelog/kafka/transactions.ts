@@ -32,7 +32,8 @@ export class TransactionalWriter implements AsyncDisposable {
       allowAutoTopicCreation: false,
       transactionTimeout: TRANSACTION_TIMEOUT,
       createPartitioner: Partitioners.DefaultPartitioner,
-      retry: { initialRetryTime: 20, retries: 6, maxRetryTime: 2_000 },
+      // Until the broker has written the marks of the last transaction it answers CONCURRENT_TRANSACTIONS, a matter of milliseconds.
+      retry: { initialRetryTime: 1, retries: 10, maxRetryTime: 2_000 },
     });
     const writer = new TransactionalWriter(id, producer);
     try {
