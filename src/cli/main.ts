@@ -1,0 +1,104 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { stringify } from 'yaml';
+import { ConfigurationError, DEFAULT_FILES, FILE_VARIABLE, type Loaded, load } from '../config/load.ts';
+import { flagOf, OPTIONS, variableOf } from '../config/options.ts';
+import { EXIT } from '../runtime/exit-codes.ts';
+import { createLogger } from '../runtime/logger.ts';
+import { changeLog } from '../runtime/parts.ts';
+import { exitCodeOf, type Roles, serve } from '../runtime/service.ts';
+import { describeStatus } from './status.ts';
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+
+process.exit(await main(process.argv.slice(2)));
+
+async function main(args: readonly string[]): Promise<number> {
+  const [rest, flags] = takeSettings(args);
+  let code: number = EXIT.ok;
+  const program = new Command('namesake')
+    .description(
+      'Listens to Active Directory, keeps every identity change in a log, and repairs the linked Dynamics 365 Customer Engagement users.',
+    )
+    .version(version)
+    .option('-c, --config <file>', `configuration file (default: $${FILE_VARIABLE}, or the first of ${DEFAULT_FILES.join(', ')})`)
+    .exitOverride()
+    .showHelpAfterError('(add --help for what there is)');
+  const loaded = (): Loaded => load({ file: program.opts<{ config?: string }>().config, environment: process.env, flags });
+  const service = (name: string, description: string, roles: Roles) =>
+    program
+      .command(name)
+      .description(description)
+      .addHelpText('after', settingsHelp())
+      .action(async () => {
+        const { configuration } = loaded();
+        code = await serve(configuration, roles, createLogger(configuration.logging));
+      });
+  service('run', 'listen and repair in one process', { listen: true, repair: true });
+  service('listen', 'watch the directories and write every change to the log', { listen: true, repair: false });
+  service('repair', 'repair user records as the log says', { listen: false, repair: true });
+  program
+    .command('status')
+    .description('show where the listeners stand and which repairs are open')
+    .option('--json', 'as JSON')
+    .action(async ({ json }: { json?: true }) => {
+      const { configuration } = loaded();
+      await using log = changeLog(configuration, createLogger({ level: 'error', format: 'auto' }), ':memory:');
+      const status = await log.status();
+      console.log(json ? JSON.stringify(status, null, 2) : describeStatus(status, log.name));
+    });
+  program
+    .command('config')
+    .description('show the settings in effect, secrets masked, and where they come from')
+    .action(() => {
+      const { effective, file } = loaded();
+      console.log(`# from ${file ?? 'no file'}, the environment and flags\n${stringify(effective).trimEnd()}`);
+    });
+  try {
+    await program.parseAsync(rest, { from: 'user' });
+    return code;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    if (error instanceof ConfigurationError) {
+      console.error(`The settings cannot be used:\n${error.message.replaceAll(/^/gm, '  ')}`);
+      return EXIT.configuration;
+    }
+    console.error(error instanceof Error ? `${error.name}: ${error.message}` : String(error));
+    return exitCodeOf(error);
+  }
+}
+
+/** Takes the flags that are settings (`--log.kafka.brokers …`) out of the arguments; what is left is commands and their options. */
+function takeSettings(args: readonly string[]): [rest: string[], flags: Map<string, string>] {
+  const heads = new Set(OPTIONS.map(({ path }) => path[0]));
+  const rest: string[] = [];
+  const flags = new Map<string, string>();
+  for (let index = 0; index < args.length; index++) {
+    const arg = args[index] ?? '';
+    const [, path, , value] = /^--([A-Za-z][\w.]*)(=(.*))?$/s.exec(arg) ?? [];
+    if (path === undefined || !heads.has(path.split('.')[0])) rest.push(arg);
+    else flags.set(path, value ?? args[++index] ?? '');
+  }
+  return [rest, flags];
+}
+
+function settingsHelp(): string {
+  const lines = OPTIONS.flatMap((option) => {
+    const name = option.secret ? variableOf(option.path) : flagOf(option.path);
+    const usual = option.default === undefined ? '' : ` (default: ${JSON.stringify(option.default)})`;
+    return [`  ${name}`, `      ${option.description}${usual}`];
+  });
+  return [
+    '',
+    'Settings, as flags; N is a place in a list, from 0, and lists of plain values are written with commas.',
+    `Each can also stand in the file, by its path, or in the environment: ${flagOf(['log', 'kafka', 'topicPrefix'])} is ${variableOf(['log', 'kafka', 'topicPrefix'])}.`,
+    'Flags go before the environment, that before the file.',
+    '',
+    ...lines,
+    '',
+    `Exit codes: ${Object.entries(EXIT)
+      .map(([name, value]) => `${value} ${name}`)
+      .join(', ')}`,
+  ].join('\n');
+}

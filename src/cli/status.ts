@@ -1,0 +1,38 @@
+import type { LogStatus } from '../../streams/change-log.ts';
+import { isOpen } from '../../streams/repair.ts';
+import { storyOf } from '../runtime/narrator.ts';
+
+/** The state of a log for a person. */
+export function describeStatus(status: LogStatus, log: string): string {
+  const { positions, sequence, identities, lastEvent, repairs, links } = status;
+  const open = repairs.filter(isOpen);
+  const stuck = repairs.filter(({ state }) => state === 'needs-person');
+  const lines = [
+    `Log         ${log}`,
+    `Events      ${sequence}${lastEvent === undefined ? '' : `, the last one ${lastEvent.observed.time}: ${lastEvent.kind} ${storyOf(lastEvent)}`}`,
+    `Identities  ${identities}`,
+    `Links       ${links}`,
+  ];
+  if (positions.length === 0) lines.push('Listeners   none has read a directory to its end yet');
+  for (const { namingContext, dc, time } of positions) lines.push(`Listener    ${namingContext} on ${dc}, stood there ${ago(time)}`);
+  lines.push(`Repairs     ${open.length} open, ${stuck.length} need a person, ${repairs.length} people in all`);
+  for (const repair of [...open, ...stuck]) {
+    const { organization, from, to, state, reason, message, attempts, notBefore, at, parkingAccount } = repair;
+    const why = [reason, message].filter((part) => part !== null).join(': ');
+    const next = notBefore === null || state !== 'waiting' ? '' : `, next try ${notBefore}`;
+    const parked = parkingAccount === null ? '' : `, parked on ${parkingAccount}`;
+    lines.push(
+      `  ${organization}  ${from} → ${to}  ${state}${why === '' ? '' : ` (${why})`}${parked}, ${attempts} attempts, since ${at}${next}`,
+    );
+  }
+  return lines.join('\n');
+}
+
+function ago(time: string): string {
+  const seconds = Math.max(0, Math.round((Date.now() - Date.parse(time)) / 1000));
+  return seconds < 120
+    ? `${seconds} s ago`
+    : seconds < 7200
+      ? `${Math.round(seconds / 60)} min ago`
+      : `${Math.round(seconds / 3600)} h ago`;
+}

@@ -1,0 +1,144 @@
+import { z } from 'zod';
+
+const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+
+/** `500ms`, `30s`, `15m`, `12h`, `7d`; milliseconds once parsed. */
+const duration = z
+  .string()
+  .regex(/^\d+(ms|s|m|h|d)$/, 'expected a duration such as 500ms, 30s, 15m, 12h or 7d')
+  .transform((text) => {
+    const [, count = '', unit = 'ms'] = /^(\d+)(\w+)$/.exec(text) ?? [];
+    return Number(count) * UNITS[unit as keyof typeof UNITS];
+  });
+
+/** Marks what must come from the environment or from a file of its own, and is never shown. */
+export const SECRET = { secret: true } as const;
+const secret = (description: string) =>
+  z
+    .string()
+    .min(1)
+    .optional()
+    .meta({ ...SECRET, description });
+
+const AccountName = z.string().regex(/^[^\\]+\\[^\\]+$/, 'expected DOMAIN\\name');
+
+const Directory = z
+  .strictObject({
+    urls: z
+      .array(z.string().regex(/^ldaps?:\/\//, 'expected ldaps://host[:port] or ldap://host[:port]'))
+      .min(1)
+      .describe('domain controllers of one domain, in order of preference; ldap:// is secured with StartTLS'),
+    bindDn: z.string().min(1).describe('who logs on: a UPN, DOMAIN\\name or DN; needs the right Replicating Directory Changes'),
+    passwordFile: z.string().optional().describe('file that holds the password; read at each logon'),
+    password: secret('the password itself'),
+    caFile: z
+      .string()
+      .optional()
+      .describe('PEM file of the CA that signed the domain controllers\u2019 certificates, instead of the system\u2019s CAs'),
+    allowClearText: z.boolean().default(false).describe('allow a logon over ldap:// without TLS, which shows the password to the network'),
+    deadline: duration.prefault('5s').describe('longest wait for a domain controller\u2019s answer'),
+  })
+  .refine(({ passwordFile, password }) => (passwordFile === undefined) !== (password === undefined), {
+    path: ['passwordFile'],
+    message: 'expected either passwordFile or the password in the environment',
+  });
+
+const Kafka = z.strictObject({
+  brokers: z.array(z.string().min(1)).min(1).describe('host:port of some brokers'),
+  topicPrefix: z
+    .string()
+    .regex(/^[A-Za-z0-9._-]*$/)
+    .default('')
+    .describe('put before every topic, group and transactional id'),
+  tls: z
+    .strictObject({ caFile: z.string().optional().describe('PEM file of the CA that signed the brokers\u2019 certificates') })
+    .optional()
+    .describe('speak TLS; {} takes the system\u2019s CAs'),
+  sasl: z
+    .strictObject({
+      mechanism: z.enum(['plain', 'scram-sha-256', 'scram-sha-512']),
+      username: z.string(),
+      passwordFile: z.string().optional().describe('file that holds the password'),
+      password: secret('the password itself'),
+    })
+    .optional()
+    .describe('log on to the brokers'),
+  allowClearText: z.boolean().default(false).describe('allow a SASL logon without TLS'),
+  retention: z
+    .union([z.literal('forever').transform(() => -1), duration])
+    .prefault('forever')
+    .describe('how long new topics keep events and repairs'),
+  partitions: z
+    .int()
+    .min(1)
+    .default(1)
+    .describe('of new topics with events and identities; with one, events stand in the order of their sequence'),
+  replicationFactor: z.int().min(-1).default(-1).describe('of new topics; -1 is the cluster\u2019s default'),
+});
+
+const Organization = z.strictObject({
+  name: z
+    .string()
+    .regex(/^[A-Za-z0-9._-]+$/, 'expected letters, digits, dot, dash or underscore')
+    .describe('what it is called in logs and topics'),
+  url: z.url({ protocol: /^https?$/ }).describe('https://crm.example.test/contoso, or https://contoso.example.test'),
+  apiVersion: z.enum(['v8.2', 'v9.0', 'v9.1']).default('v9.1').describe('of the Web API'),
+  caFile: z.string().optional().describe('PEM file of the CA that signed the server\u2019s certificate, instead of the system\u2019s CAs'),
+  allowClearText: z.boolean().default(false).describe('allow http://, which shows the credentials to the network'),
+  deadline: duration.prefault('30s').describe('longest wait for an answer'),
+  auth: z
+    .discriminatedUnion('method', [
+      z.strictObject({
+        method: z.literal('bearer'),
+        tokenFile: z.string().optional().describe('file that holds the token; read at each request'),
+        token: secret('the token itself'),
+      }),
+      z.strictObject({
+        method: z.literal('basic'),
+        user: z.string().min(1),
+        passwordFile: z.string().optional().describe('file that holds the password; read at each request'),
+        password: secret('the password itself'),
+      }),
+    ])
+    .describe('how to log on'),
+  parkingAccounts: z
+    .array(AccountName)
+    .min(1)
+    .describe('AD accounts made for parking, in no record, nobody\u2019s own; as many as repairs are to run side by side'),
+});
+
+/** Everything that can be set. Help, environment variables, flags and the checks are all made from this. */
+export const Configuration = z.strictObject({
+  directories: z.array(Directory).min(1).describe('the domains to listen to'),
+  log: z
+    .strictObject({
+      kafka: Kafka.optional(),
+      sqlite: z
+        .strictObject({ file: z.string().default('namesake.db').describe('relative to stateDirectory') })
+        .optional()
+        .describe('the log in one file on this machine; the default where no broker is configured'),
+    })
+    .prefault({})
+    .refine(({ kafka, sqlite }) => kafka === undefined || sqlite === undefined, 'expected kafka or sqlite, not both'),
+  organizations: z
+    .array(Organization)
+    .default([])
+    .refine((all) => new Set(all.map(({ name }) => name)).size === all.length, 'expected a name of its own for each organization')
+    .describe('the Customer Engagement organizations to repair'),
+  listener: z
+    .strictObject({
+      readEvery: duration.prefault('30s').describe('read the directory at least this often, although it reports changes by itself'),
+      readGap: duration.prefault('10ms').describe('shortest pause between two reads'),
+      positionEvery: duration.prefault('1m').describe('store the position at least this often while nothing changes'),
+    })
+    .prefault({}),
+  repairer: z.strictObject({ linkEvery: duration.prefault('15m').describe('look for new user records this often') }).prefault({}),
+  logging: z
+    .strictObject({
+      level: z.enum(['error', 'warn', 'info', 'debug']).default('info'),
+      format: z.enum(['auto', 'json', 'pretty']).default('auto').describe('auto: pretty on a terminal, otherwise JSON'),
+    })
+    .prefault({}),
+  stateDirectory: z.string().default('/var/lib/namesake').describe('where this instance keeps its files; each instance needs its own'),
+});
+export type Configuration = z.infer<typeof Configuration>;

@@ -1,0 +1,157 @@
+import { type ChangeEvent, eventId } from '../../streams/change.ts';
+import { domainName, type Identity } from '../../streams/identity.ts';
+import type { ListenerReport } from '../../streams/listener.ts';
+import type { Repair } from '../../streams/repair.ts';
+import type { RepairerReport } from '../../streams/repairer.ts';
+import type { Logger } from './logger.ts';
+
+/** Milliseconds between two lines about a long read. */
+const PROGRESS_EVERY = 2_000;
+
+/** Turns reports into log lines: one line that a person would want for each event and each repair, tied together by the event's id. */
+export class Narrator {
+  readonly #log: Logger;
+  #toldProgress = 0;
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  listener(report: ListenerReport): void {
+    switch (report.type) {
+      case 'listening':
+        this.#log.info({ log: report.log }, `listening, log on ${report.log}`);
+        return;
+      case 'connected': {
+        const how = report.fullRead === undefined ? 'going on from the stored position' : `reading everything: ${report.fullRead}`;
+        this.#log.info(
+          { dc: report.dc, namingContext: report.namingContext },
+          `connected to ${report.dc} for ${report.namingContext}, ${how}`,
+        );
+        return;
+      }
+      case 'read-progress': {
+        if (!report.done && performance.now() - this.#toldProgress < PROGRESS_EVERY) return;
+        this.#toldProgress = performance.now();
+        const rate = Math.round((report.objects * 1000) / Math.max(1, report.milliseconds));
+        const { objects, milliseconds } = report;
+        const what = report.done ? 'read everything' : 'reading everything';
+        this.#log.info({ objects, milliseconds, rate }, `${what}: ${objects} objects, ${rate} a second`);
+        return;
+      }
+      case 'published':
+        for (const event of report.events) this.#event(event);
+        return;
+      case 'set-aside':
+        this.#log.warn({ objectGUID: report.objectGUID, dn: report.dn }, `set aside ${report.objectGUID}: ${report.reason}`);
+        return;
+      case 'waiting':
+        this.#waiting(report);
+        return;
+    }
+  }
+
+  repairer(report: RepairerReport): void {
+    switch (report.type) {
+      case 'repairing': {
+        const { organization, parking } = report;
+        for (const { account, why } of parking.refused) {
+          this.#log.error({ organization, account }, `${organization}: parking account ${account} is not used: ${why}`);
+        }
+        this.#log.info(
+          { organization, parkingAccounts: parking.usable.length },
+          `${organization}: repairing with ${parking.usable.length} parking accounts`,
+        );
+        return;
+      }
+      case 'linked':
+        if (report.links > 0)
+          this.#log.info(
+            { organization: report.organization, links: report.links },
+            `${report.organization}: ${report.links} user records linked to their accounts`,
+          );
+        return;
+      case 'not-a-user':
+        this.#log.debug(
+          { organization: report.organization, eventId: eventId(report.event) },
+          `${report.organization}: ${nameOf(report.event.after)} has no user record`,
+        );
+        return;
+      case 'repair':
+        this.#repair(report.repair);
+        return;
+      case 'waiting':
+        this.#waiting(report);
+        return;
+    }
+  }
+
+  #waiting({ on, error, milliseconds }: { on: string; error: Error; milliseconds: number }): void {
+    this.#log.warn({ error, milliseconds }, `${on}: ${error.message}; trying again in ${readable(milliseconds)}`);
+  }
+
+  #event(event: ChangeEvent): void {
+    const { kind, sequence, objectGUID } = event;
+    this.#log.info({ eventId: eventId(event), sequence, kind, objectGUID, event }, `${kind} ${storyOf(event)}`);
+  }
+
+  #repair(repair: Repair): void {
+    const { organization, systemuserid, eventId: cause, state, reason, from, to } = repair;
+    const fields = { eventId: cause, organization, systemuserid, state, reason, repair };
+    const why = [reason, repair.message].filter((part) => part !== null).join(': ');
+    switch (state) {
+      case 'repairing':
+        this.#log.debug(fields, `${organization}: repairing ${from} → ${to} by way of ${repair.parkingAccount}`);
+        return;
+      case 'waiting':
+        this.#log.warn(fields, `${organization}: ${from} → ${to} has to wait (${why})`);
+        return;
+      case 'repaired':
+        this.#log.info(fields, `${organization}: repaired ${from} → ${to}, ${sinceObserved(repair)} ms after the change was seen`);
+        return;
+      case 'unneeded':
+        this.#log.info(fields, `${organization}: nothing to repair for ${to} (${why})`);
+        return;
+      case 'needs-person':
+        this.#log.error(fields, `${organization}: ${from} → ${to} needs a person (${why})`);
+        return;
+    }
+  }
+}
+
+/** Milliseconds from when the listener saw the change until the record had its name. */
+export function sinceObserved(repair: Repair): number {
+  return Date.parse(repair.times.named ?? repair.at) - Date.parse(repair.times.observed);
+}
+
+/** What an event says, for a person. */
+export function storyOf(event: ChangeEvent): string {
+  const { before, after, changed } = event;
+  const former = event.formerHolder === null ? '' : `, a name that ${event.formerHolder} had before`;
+  switch (event.kind) {
+    case 'renamed':
+    case 'moved-domain':
+      return `${nameOf(before)} → ${nameOf(after)}${event.caseOnly ? ' (case only)' : ''}${former}`;
+    case 'upn-changed':
+      return `${nameOf(after)}: ${before?.userPrincipalName ?? 'none'} → ${after?.userPrincipalName ?? 'none'}`;
+    case 'profile-updated':
+      return `${nameOf(after)}: ${changed.join(', ')}`;
+    case 'deleted':
+      return nameOf(before);
+    default:
+      return `${nameOf(after)}${former}`;
+  }
+}
+
+function nameOf(identity: Identity | null): string {
+  if (identity === null) return 'nobody';
+  return identity.displayName === undefined ? domainName(identity) : `${domainName(identity)} (${identity.displayName})`;
+}
+
+function readable(milliseconds: number): string {
+  return milliseconds < 1_000
+    ? `${milliseconds} ms`
+    : milliseconds < 120_000
+      ? `${Math.round(milliseconds / 1000)} s`
+      : `${Math.round(milliseconds / 60_000)} min`;
+}

@@ -1,0 +1,91 @@
+import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import type { ChangeLog } from '../../streams/change-log.ts';
+import type { CustomerEngagement } from '../../streams/customer-engagement.ts';
+import type { DirectorySource } from '../../streams/directory-source.ts';
+import { KafkaLog } from '../changelog/kafka/kafka-log.ts';
+import { SqliteLog } from '../changelog/sqlite/sqlite-log.ts';
+import type { Configuration } from '../config/schema.ts';
+import { type Authentication, basic, bearer } from '../customer-engagement/authentication.ts';
+import { customerEngagement } from '../customer-engagement/client.ts';
+import { ldapDirectorySource } from '../directory/source.ts';
+import type { Logger } from './logger.ts';
+
+/** The parts that the settings ask for; nothing is connected yet. */
+
+export function directorySources({ directories }: Configuration, log: Logger): DirectorySource[] {
+  return directories.map(({ urls, bindDn, password, passwordFile, caFile, allowClearText, deadline }) =>
+    ldapDirectorySource({
+      urls,
+      bindDn,
+      password: secret(password, passwordFile),
+      caFile,
+      allowClearText,
+      deadline,
+      warn: (message) => log.warn(message),
+    }),
+  );
+}
+
+/** @param cacheFile where the Kafka log keeps its cache; ':memory:' for a look that leaves nothing behind */
+export function changeLog(
+  configuration: Configuration,
+  log: Logger,
+  cacheFile = join(configuration.stateDirectory, 'cache.db'),
+): ChangeLog {
+  const { kafka, sqlite } = configuration.log;
+  if (kafka === undefined) return new SqliteLog(resolve(configuration.stateDirectory, sqlite?.file ?? 'namesake.db'));
+  const { brokers, topicPrefix, tls, sasl, allowClearText, retention, partitions, replicationFactor } = kafka;
+  return new KafkaLog(
+    {
+      brokers,
+      topicPrefix,
+      ...(tls && { tls: tls.caFile === undefined ? {} : { caFile: tls.caFile } }),
+      ...(sasl && { sasl: { mechanism: sasl.mechanism, username: sasl.username, password: secretNow(sasl.password, sasl.passwordFile) } }),
+      allowClearText,
+      retention,
+      partitions,
+      replicationFactor,
+      onClientLog: (level, message) => log.debug({ level }, `kafkajs: ${message}`),
+    },
+    {
+      cacheFile,
+      onSetAside: (where, why) => log.warn({ where }, `set aside ${where}: ${why}`),
+      onRebuild: (why) => log.info(`reading the topics again: the cache cannot be used, ${why}`),
+    },
+  );
+}
+
+export function organizations(configuration: Configuration): CustomerEngagement[] {
+  return configuration.organizations.map(({ name, url, apiVersion, caFile, allowClearText, deadline, auth, parkingAccounts }) =>
+    customerEngagement({
+      name,
+      url,
+      apiVersion,
+      caFile,
+      allowClearText,
+      deadline,
+      connections: parkingAccounts.length,
+      auth: authentication(auth),
+    }),
+  );
+}
+
+function authentication(auth: Configuration['organizations'][number]['auth']): Authentication {
+  switch (auth.method) {
+    case 'bearer':
+      return bearer(secret(auth.token, auth.tokenFile));
+    case 'basic':
+      return basic(auth.user, secret(auth.password, auth.passwordFile));
+  }
+}
+
+/** Files end with a line break that is no part of the secret. */
+function secret(value: string | undefined, file: string | undefined): () => Promise<string> {
+  return async () => value ?? (await readFile(file ?? '', 'utf8')).replace(/\r?\n$/, '');
+}
+
+function secretNow(value: string | undefined, file: string | undefined): () => string {
+  return () => value ?? readFileSync(file ?? '', 'utf8').replace(/\r?\n$/, '');
+}

@@ -1,0 +1,93 @@
+import { lastValueFrom, type Observable, tap } from 'rxjs';
+import { FencedError } from '../../streams/change-log.ts';
+import { DirectoryError } from '../../streams/directory-source.ts';
+import { listen } from '../../streams/listener.ts';
+import { repair } from '../../streams/repairer.ts';
+import type { Configuration } from '../config/schema.ts';
+import { EXIT } from './exit-codes.ts';
+import type { Logger } from './logger.ts';
+import { Narrator } from './narrator.ts';
+import { changeLog, directorySources, organizations } from './parts.ts';
+
+/** Milliseconds after which a stop is no longer waited for. */
+const STOP_DEADLINE = 5_000;
+
+export interface Roles {
+  readonly listen: boolean;
+  readonly repair: boolean;
+}
+
+/**
+ * Runs the roles until SIGTERM or SIGINT, or until one of them cannot go on. A stop lets what is in flight come to a safe
+ * point; a second signal does not.
+ *
+ * @returns the exit code
+ */
+export async function serve(configuration: Configuration, roles: Roles, log: Logger): Promise<number> {
+  const stop = new AbortController();
+  const begun = performance.now();
+  const forced = forcedExit(stop, log);
+  const narrator = new Narrator(log);
+  const changes = changeLog(configuration, log);
+  const engagements = roles.repair ? organizations(configuration) : [];
+  const sources = roles.listen ? directorySources(configuration, log) : [];
+  const tasks = [
+    ...(roles.listen
+      ? [finished(listen(sources, changes, configuration.listener, stop.signal).pipe(tap((report) => narrator.listener(report))))]
+      : []),
+    ...engagements.map((engagement, index) => {
+      const settings = {
+        parkingAccounts: configuration.organizations[index]?.parkingAccounts ?? [],
+        linkEvery: configuration.repairer.linkEvery,
+      };
+      return finished(repair(engagement, changes, settings, stop.signal).pipe(tap((report) => narrator.repairer(report))));
+    }),
+  ];
+  let code: number = EXIT.ok;
+  try {
+    await Promise.all(tasks);
+  } catch (error) {
+    code = exitCodeOf(error);
+    log.fatal({ error }, error instanceof Error ? error.message : String(error));
+    stop.abort(error);
+    await Promise.allSettled(tasks);
+  }
+  await Promise.allSettled(engagements.map((engagement) => engagement.close()));
+  await changes[Symbol.asyncDispose]();
+  clearTimeout(forced.timer);
+  log.info(
+    { code, seconds: Math.round((performance.now() - begun) / 1000) },
+    code === EXIT.ok ? 'stopped' : `stopped with exit code ${code}`,
+  );
+  return code;
+}
+
+function finished(reports: Observable<unknown>): Promise<unknown> {
+  return lastValueFrom(reports, { defaultValue: undefined });
+}
+
+/** SIGTERM and SIGINT ask for a stop; the second one, or the deadline, ends the process where it stands. */
+function forcedExit(stop: AbortController, log: Logger): { timer: NodeJS.Timeout | undefined } {
+  const state: { timer: NodeJS.Timeout | undefined } = { timer: undefined };
+  const startTimer = () => {
+    state.timer ??= setTimeout(() => {
+      log.error(`did not come to a safe point within ${STOP_DEADLINE} ms; the log and the journal tell the next start where to go on`);
+      process.exit(EXIT.stopTimeout);
+    }, STOP_DEADLINE);
+  };
+  const onSignal = (signal: NodeJS.Signals) => {
+    if (stop.signal.aborted) process.exit(EXIT.stopTimeout);
+    log.info(`${signal}: stopping`);
+    stop.abort(new Error(signal));
+  };
+  stop.signal.addEventListener('abort', startTimer, { once: true });
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+  return state;
+}
+
+export function exitCodeOf(error: unknown): number {
+  if (error instanceof FencedError) return EXIT.fenced;
+  if (error instanceof DirectoryError && error.failure === 'configuration') return EXIT.configuration;
+  return EXIT.failed;
+}
