@@ -19,7 +19,7 @@ const POM = join(ROOT, 'infra/broker/pom.xml');
 const CACHE = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'namesake');
 const DIRECTORY_PACKAGES = 'samba samba-ad-provision samba-dsdb-modules winbind ldb-tools python3-samba ldap-utils kcat openssl'.split(' ');
 const USAGE = 'usage: node infra/setup.mjs [--need directory] [--need broker] [--want broker] [-- COMMAND ARGUMENTS...]';
-const TAIL_LINES = 20;
+const SHOWN_LINES = 12;
 const EXIT_SETUP = 1;
 const EXIT_USAGE = 2;
 const EXIT_NOT_STARTED = 127;
@@ -59,7 +59,13 @@ function parse(args) {
   return wishes;
 }
 
-/** Runs to the end. Quiet, unless it fails: then its last lines are in the error. */
+/** Some tools say why they failed first, some last. */
+function shortened(text) {
+  const lines = text.trimEnd().split('\n');
+  return lines.length <= 2 * SHOWN_LINES ? text : [...lines.slice(0, SHOWN_LINES), '...', ...lines.slice(-SHOWN_LINES)].join('\n');
+}
+
+/** Runs to the end. Quiet, unless it fails: then what it printed is in the error. */
 function run(command, args, env = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { cwd: ROOT, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -77,11 +83,10 @@ function run(command, args, env = {}) {
       if (interrupted !== undefined) {
         process.exit(128 + osConstants.signals[interrupted]);
       }
-      const tail = `${output}${errors}`.trimEnd().split('\n').slice(-TAIL_LINES).join('\n');
       if (code === 0) {
         resolve(output);
       } else {
-        reject(new Error(`${command} ${args.join(' ')} failed (${signal ?? `exit code ${code}`}):\n${tail}`));
+        reject(new Error(`${command} ${args.join(' ')} failed (${signal ?? `exit code ${code}`}):\n${shortened(`${output}${errors}`)}`));
       }
     });
   });
@@ -110,7 +115,7 @@ function packagesAreStale() {
 async function setUpPackages() {
   const npm = process.env.npm_execpath;
   const [command, ...args] = npm?.endsWith('js') ? [process.execPath, npm] : ['npm'];
-  await step('npm packages', () => run(command, [...args, 'ci', '--no-audit', '--no-fund']));
+  await step('npm packages', () => run(command, [...args, 'ci', '--no-audit', '--no-fund', '--loglevel=error']));
   if (!isExecutable(join(ROOT, 'node_modules/.bin/node'))) {
     throw new Missing(
       'the npm package `node` (Node 24) was installed without its program.\n' +

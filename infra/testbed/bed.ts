@@ -54,9 +54,19 @@ export class Bed implements AsyncDisposable {
     return present(this.#crm, 'CE stand-in');
   }
 
-  /** Every process of the bed. */
-  get processes(): { readonly name: string; readonly pid: number | undefined }[] {
-    return [this.#directory, ...(this.#broker?.nodes ?? []), this.#crm].filter((part) => part !== undefined);
+  get hasBroker(): boolean {
+    return this.#broker !== undefined;
+  }
+
+  /** Every process of the bed that runs, with where it answers. */
+  get parts(): { readonly name: string; readonly pid: number; readonly address: string }[] {
+    const nodes = this.#broker?.nodes.map((node, index) => ({ node, address: this.#broker?.bootstrap[index] ?? '' })) ?? [];
+    const all = [
+      { node: this.#directory, address: this.#directory?.url ?? '' },
+      ...nodes,
+      { node: this.#crm, address: this.#crm?.url ?? '' },
+    ];
+    return all.flatMap(({ node, address }) => (node?.pid === undefined ? [] : [{ name: node.name, pid: node.pid, address }]));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -76,50 +86,61 @@ export async function startBed(options: BedOptions = {}): Promise<Bed> {
   const progress = (part: string) => options.progress?.(part, performance.now() - begun);
   const path = await bedDirectory(options.path);
   await using releases = new AsyncDisposableStack();
-  if (options.path === undefined) {
-    releases.defer(() => rm(path, { recursive: true, force: true }));
-  }
+  // Kept when the start fails: its logs tell more than the error.
+  let keep = true;
+  releases.defer(() => (keep ? undefined : rm(path, { recursive: true, force: true })));
   const claim = releases.use(await claimAddress(path, portsOf(options)));
-  const parts = await prepare(options, path, claim.address);
   try {
-    await startAll(parts, releases, progress);
+    const parts = await startParts(options, path, claim.address, releases, progress);
+    keep = options.path !== undefined;
+    return new Bed(path, claim.address, parts, releases.move());
   } catch (error) {
-    // The first failure is the story; those of parts that depended on it are noise.
+    // The first failure is the story; that something else stops badly afterwards is noise.
     await releases.disposeAsync().catch(() => {});
     throw error;
   }
-  return new Bed(path, claim.address, parts, releases.move());
 }
 
-async function prepare(options: BedOptions, path: string, address: string): Promise<Parts> {
+/** Every part is registered before it starts: one that is still starting when another fails is stopped too. */
+async function startParts(
+  options: BedOptions,
+  path: string,
+  address: string,
+  releases: AsyncDisposableStack,
+  progress: (part: string) => void,
+): Promise<Parts> {
   const { users = 0, brokers = 0, linked = users } = options;
   const authority = await Authority.open(join(path, 'authority'));
-  const wanted = options.directory ?? true;
-  const [directory, broker] = await Promise.all([
-    wanted ? Directory.prepare({ path: join(path, 'directory'), address, authority, users }) : undefined,
-    brokers > 0 ? Broker.prepare({ path: join(path, 'broker'), address, count: brokers === 3 ? 3 : 1 }) : undefined,
+  const start = async <Part extends Startable>(part: Part, name: string) => {
+    await releases.use(part).start();
+    progress(name);
+    return part;
+  };
+  const startBroker = async (count: 1 | 3) => await start(await Broker.prepare({ path: join(path, 'broker'), address, count }), 'broker');
+  const startDirectory = async () =>
+    await start(await Directory.prepare({ path: join(path, 'directory'), address, authority, users }), 'directory');
+  const startCrm = async (directory: Directory) => {
+    const place = { path: join(path, 'customer-engagement'), address, authority, directory, linked };
+    return await start(await CustomerEngagement.prepare(place), 'customer engagement');
+  };
+  const starting = (options.directory ?? true) ? startDirectory() : undefined;
+  // All of them settle before anything is stopped, so that nothing is started or written afterwards.
+  const [directory, broker, crm] = await Promise.allSettled([
+    starting,
+    brokers === 0 ? undefined : startBroker(brokers),
+    options.customerEngagement ? starting?.then(startCrm) : undefined,
   ]);
-  if (!options.customerEngagement) {
-    return { directory, broker, crm: undefined };
-  }
-  const place = { path: join(path, 'customer-engagement'), address, authority, linked };
-  return { directory, broker, crm: await CustomerEngagement.prepare({ ...place, directory: present(directory, 'directory') }) };
+  return { directory: started(directory), broker: started(broker), crm: started(crm) };
 }
 
-async function startAll(parts: Parts, releases: AsyncDisposableStack, progress: (part: string) => void): Promise<void> {
-  const { directory, broker, crm } = parts;
-  // Registered before they start: a part that is still starting when another fails is stopped too.
-  for (const part of [broker, directory, crm]) {
-    releases.use(part);
+function started<Part>(outcome: PromiseSettledResult<Part>): Part {
+  if (outcome.status === 'rejected') {
+    throw outcome.reason;
   }
-  const start = async (part: { start(): Promise<void> } | undefined, name: string) => {
-    if (part !== undefined) {
-      await part.start();
-      progress(name);
-    }
-  };
-  await Promise.all([start(broker, 'broker'), start(directory, 'directory').then(() => start(crm, 'customer engagement'))]);
+  return outcome.value;
 }
+
+type Startable = AsyncDisposable & { start(): Promise<void> };
 
 async function bedDirectory(path: string | undefined): Promise<string> {
   if (path !== undefined) {

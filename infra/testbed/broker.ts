@@ -97,7 +97,7 @@ async function prepareNode(options: BrokerOptions, number: number, jars: string,
     command: 'java',
     args: ['-Xmx512m', ...JAVA, '-cp', `${jars}/*`, 'kafka.Kafka', config],
     cwd: path,
-    log: join(path, 'broker.log'),
+    log: join(options.path, `broker-${number}.log`),
     ready: () => answers(options.address, number),
     startWithin: 60_000,
     stopWithin: 15_000,
@@ -143,7 +143,10 @@ async function answers(host: string, number: number): Promise<void> {
   }
 }
 
-/** Small internal topics and short waits; everything else is as Kafka ships it. */
+/**
+ * Small internal topics and short waits; everything else is as Kafka ships it. The session timeout is how long a killed broker's
+ * successor has to wait for its place.
+ */
 function serverProperties(options: BrokerOptions, number: number, data: string): string {
   const { address, count } = options;
   const numbers = Array.from({ length: count }, (_, index) => index + 1);
@@ -169,6 +172,8 @@ share.coordinator.state.topic.num.partitions=1
 share.coordinator.state.topic.replication.factor=${count}
 share.coordinator.state.topic.min.isr=${inSync}
 group.initial.rebalance.delay.ms=0
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 `;
 }
