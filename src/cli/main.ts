@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { stringify } from 'yaml';
+import packageJson from '../../package.json' with { type: 'json' };
 import { ConfigurationError, DEFAULT_FILES, FILE_VARIABLE, type Loaded, load } from '../config/load.ts';
 import { flagOf, OPTIONS, variableOf } from '../config/options.ts';
 import { EXIT } from '../runtime/exit-codes.ts';
@@ -9,8 +9,6 @@ import { createLogger } from '../runtime/logger.ts';
 import { changeLog } from '../runtime/parts.ts';
 import { exitCodeOf, type Roles, serve } from '../runtime/service.ts';
 import { describeStatus } from './status.ts';
-
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
 
 process.exit(await main(process.argv.slice(2)));
 
@@ -21,7 +19,7 @@ async function main(args: readonly string[]): Promise<number> {
     .description(
       'Listens to Active Directory, keeps every identity change in a log, and repairs the linked Dynamics 365 Customer Engagement users.',
     )
-    .version(version)
+    .version(packageJson.version)
     .option('-c, --config <file>', `configuration file (default: $${FILE_VARIABLE}, or the first of ${DEFAULT_FILES.join(', ')})`)
     .exitOverride()
     .showHelpAfterError('(add --help for what there is)');
