@@ -68,11 +68,18 @@ export function load({ file, environment, flags }: Sources): Loaded {
       parsed.error.issues.map(({ path, message }) => {
         const key = path.join('.');
         const origin = origins.get(key) ?? chosen ?? 'configuration';
-        return `${origin}: ${key === '' ? '' : `${key}: `}${message}`;
+        return `${origin}: ${key === '' ? '' : `${key}: `}${plain(message)}`;
       }),
     );
   }
   return { configuration: deepFreeze(parsed.data), effective: shown(tree), file: chosen };
+}
+
+/** Zod's words without its jargon. */
+function plain(message: string): string {
+  return message
+    .replace(/^Invalid input: expected (.*), received undefined$/, 'missing, expected $1')
+    .replace(/^Invalid (input|option): /, '');
 }
 
 function readFile(file: string, problems: string[]): Tree {

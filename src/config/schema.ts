@@ -57,7 +57,7 @@ const Kafka = z.strictObject({
   sasl: z
     .strictObject({
       mechanism: z.enum(['plain', 'scram-sha-256', 'scram-sha-512']),
-      username: z.string(),
+      username: z.string().describe('who logs on'),
       passwordFile: z.string().optional().describe('file that holds the password'),
       password: secret('the password itself'),
     })
@@ -89,13 +89,13 @@ const Organization = z.strictObject({
   auth: z
     .discriminatedUnion('method', [
       z.strictObject({
-        method: z.literal('bearer'),
+        method: z.literal('bearer').describe('bearer or basic'),
         tokenFile: z.string().optional().describe('file that holds the token; read at each request'),
         token: secret('the token itself'),
       }),
       z.strictObject({
         method: z.literal('basic'),
-        user: z.string().min(1),
+        user: z.string().min(1).describe('who logs on, for basic'),
         passwordFile: z.string().optional().describe('file that holds the password; read at each request'),
         password: secret('the password itself'),
       }),
