@@ -6,6 +6,7 @@ import { BROKER_PORTS, Broker } from './broker.ts';
 import { CUSTOMER_ENGAGEMENT_PORTS, CustomerEngagement } from './customer-engagement.ts';
 import { DIRECTORY_PORTS, Directory } from './directory.ts';
 import { BEDS } from './paths.ts';
+import type { Controls } from './process.ts';
 
 export interface BedOptions {
   /** The bed's directory, kept with its data when the bed ends. Default: a fresh one, removed when the bed ends. */
@@ -101,7 +102,10 @@ export async function startBed(options: BedOptions = {}): Promise<Bed> {
   }
 }
 
-/** Every part is registered before it starts: one that is still starting when another fails is stopped too. */
+/**
+ * Every part is registered before it starts: one that is still starting when another fails is stopped too. Where no data are kept
+ * it is killed, which saves the broker's farewells.
+ */
 async function startParts(
   options: BedOptions,
   path: string,
@@ -112,7 +116,8 @@ async function startParts(
   const { users = 0, brokers = 0, linked = users } = options;
   const authority = await Authority.open(join(path, 'authority'));
   const start = async <Part extends Startable>(part: Part, name: string) => {
-    await releases.use(part).start();
+    releases.defer(() => (options.path === undefined ? part.kill() : part.stop()));
+    await part.start();
     progress(name);
     return part;
   };
@@ -140,7 +145,7 @@ function started<Part>(outcome: PromiseSettledResult<Part>): Part {
   return outcome.value;
 }
 
-type Startable = AsyncDisposable & { start(): Promise<void> };
+type Startable = Pick<Controls, 'start' | 'stop' | 'kill'>;
 
 async function bedDirectory(path: string | undefined): Promise<string> {
   if (path !== undefined) {

@@ -59,7 +59,7 @@ export class DirectoryAdmin implements AsyncDisposable {
   }
 
   async create(user: NewUser): Promise<Found> {
-    const dn = `CN=${user.cn ?? user.sAMAccountName},${user.parent ?? 'OU=Staff'},${this.#namingContext}`;
+    const dn = `CN=${escaped(user.cn ?? user.sAMAccountName)},${user.parent ?? 'OU=Staff'},${this.#namingContext}`;
     const { sAMAccountName, attributes } = user;
     await this.#client.add(dn, { objectClass: 'user', userAccountControl: String(NEW_ACCOUNT), sAMAccountName, ...attributes });
     const found = await this.find(sAMAccountName);
@@ -91,7 +91,7 @@ export class DirectoryAdmin implements AsyncDisposable {
   /** To another parent, relative to the naming context, such as `OU=Staff`; the CN stays unless a new one is given. */
   async move(objectGUID: string, parent: string, cn?: string): Promise<void> {
     const { dn } = await this.get(objectGUID);
-    const rdn = cn === undefined ? dn.slice(0, dn.search(/(?<!\\),/)) : `CN=${cn}`;
+    const rdn = cn === undefined ? dn.slice(0, dn.search(/(?<!\\),/)) : `CN=${escaped(cn)}`;
     await this.#client.modifyDN(dn, `${rdn},${parent},${this.#namingContext}`);
   }
 
@@ -103,7 +103,7 @@ export class DirectoryAdmin implements AsyncDisposable {
   async reanimate(objectGUID: string, cn: string, parent = 'OU=Staff'): Promise<void> {
     const { dn } = await this.get(objectGUID);
     const undelete = new Change({ operation: 'delete', modification: new Attribute({ type: 'isDeleted' }) });
-    const restore = [undelete, replace('distinguishedName', `CN=${cn},${parent},${this.#namingContext}`)];
+    const restore = [undelete, replace('distinguishedName', `CN=${escaped(cn)},${parent},${this.#namingContext}`)];
     await this.#client.modify(dn, restore, new Control(SHOW_DELETED, { critical: true }));
   }
 
@@ -135,6 +135,11 @@ function replace(type: string, value: string | null): Change {
 
 function named(objectGUID: string): string {
   return `<GUID=${objectGUID}>`;
+}
+
+/** RFC 4514. */
+function escaped(value: string): string {
+  return value.replace(/[",+;<=>\\]|^[ #]| $/g, '\\$&');
 }
 
 /** The first three groups are little-endian on the wire. */

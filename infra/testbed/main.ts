@@ -17,7 +17,7 @@ const USAGE = `usage: npm run testbed -- COMMAND [OPTIONS]
 
 options of up:
   --users N         bulk users besides the people, each with a CE record (default 0)
-  --brokers N       0, 1 or 3 (default 1)
+  --brokers N       0, 1 or 3 (default 1; 0 without Java)
   --keep-data       go on with the data of the last time
 options of all:
   --path DIRECTORY  where everything of it is (default .testbed/up)
@@ -38,7 +38,7 @@ interface Arguments {
 function parse(args: string[]): Arguments | 'help' {
   const options = {
     users: { type: 'string', default: '0' },
-    brokers: { type: 'string', default: '1' },
+    brokers: { type: 'string', default: process.env.TESTBED_BROKER === 'missing' ? '0' : '1' },
     'keep-data': { type: 'boolean', default: false },
     path: { type: 'string', default: join(BEDS, 'up') },
     help: { type: 'boolean', short: 'h', default: false },
