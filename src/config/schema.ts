@@ -20,10 +20,18 @@ const secret = (description: string) =>
     .optional()
     .meta({ ...SECRET, description });
 
+/** A secret has exactly one source. */
+function either<Shape extends z.ZodRawShape>(schema: z.ZodObject<Shape>, name: string): z.ZodObject<Shape> {
+  return schema.refine((value) => (Reflect.get(value, `${name}File`) === undefined) !== (Reflect.get(value, name) === undefined), {
+    path: [`${name}File`],
+    message: `expected either ${name}File or the ${name} in the environment`,
+  });
+}
+
 const AccountName = z.string().regex(/^[^\\]+\\[^\\]+$/, 'expected DOMAIN\\name');
 
-const Directory = z
-  .strictObject({
+const Directory = either(
+  z.strictObject({
     urls: z
       .array(z.string().regex(/^ldaps?:\/\//, 'expected ldaps://host[:port] or ldap://host[:port]'))
       .min(1)
@@ -37,11 +45,9 @@ const Directory = z
       .describe('PEM file of the CA that signed the domain controllers\u2019 certificates, instead of the system\u2019s CAs'),
     allowClearText: z.boolean().default(false).describe('allow a logon over ldap:// without TLS, which shows the password to the network'),
     deadline: duration.prefault('5s').describe('longest wait for a domain controller\u2019s answer'),
-  })
-  .refine(({ passwordFile, password }) => (passwordFile === undefined) !== (password === undefined), {
-    path: ['passwordFile'],
-    message: 'expected either passwordFile or the password in the environment',
-  });
+  }),
+  'password',
+);
 
 const Kafka = z.strictObject({
   brokers: z.array(z.string().min(1)).min(1).describe('host:port of some brokers'),
@@ -54,13 +60,15 @@ const Kafka = z.strictObject({
     .strictObject({ caFile: z.string().optional().describe('PEM file of the CA that signed the brokers\u2019 certificates') })
     .optional()
     .describe('speak TLS; {} takes the system\u2019s CAs'),
-  sasl: z
-    .strictObject({
+  sasl: either(
+    z.strictObject({
       mechanism: z.enum(['plain', 'scram-sha-256', 'scram-sha-512']),
       username: z.string().describe('who logs on'),
       passwordFile: z.string().optional().describe('file that holds the password'),
       password: secret('the password itself'),
-    })
+    }),
+    'password',
+  )
     .optional()
     .describe('log on to the brokers'),
   allowClearText: z.boolean().default(false).describe('allow a SASL logon without TLS'),
@@ -88,17 +96,23 @@ const Organization = z.strictObject({
   deadline: duration.prefault('30s').describe('longest wait for an answer'),
   auth: z
     .discriminatedUnion('method', [
-      z.strictObject({
-        method: z.literal('bearer').describe('bearer or basic'),
-        tokenFile: z.string().optional().describe('file that holds the token; read at each request'),
-        token: secret('the token itself'),
-      }),
-      z.strictObject({
-        method: z.literal('basic'),
-        user: z.string().min(1).describe('who logs on, for basic'),
-        passwordFile: z.string().optional().describe('file that holds the password; read at each request'),
-        password: secret('the password itself'),
-      }),
+      either(
+        z.strictObject({
+          method: z.literal('bearer').describe('bearer or basic'),
+          tokenFile: z.string().optional().describe('file that holds the token; read at each request'),
+          token: secret('the token itself'),
+        }),
+        'token',
+      ),
+      either(
+        z.strictObject({
+          method: z.literal('basic'),
+          user: z.string().min(1).describe('who logs on, for basic'),
+          passwordFile: z.string().optional().describe('file that holds the password; read at each request'),
+          password: secret('the password itself'),
+        }),
+        'password',
+      ),
     ])
     .describe('how to log on'),
   parkingAccounts: z

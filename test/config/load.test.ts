@@ -76,6 +76,7 @@ describe('settings', () => {
     ],
     ['the same organization twice', MINIMAL + MINIMAL.slice(MINIMAL.indexOf('  - name:')), /expected a name of its own/],
     ['no password at all', MINIMAL.replace(/ +passwordFile.*\n/, ''), /directories\.0\.passwordFile: expected either/],
+    ['a token that comes from nowhere', MINIMAL.replace(', tokenFile: /etc/namesake/token', ''), /auth\.tokenFile: expected either/],
     ['text that is no YAML', 'directories: [', /namesake\.yaml: /],
     ['a list where settings belong', '- 1', /expected settings as/],
   ])('refuse %s and say where', (_what, text, expected) => {
