@@ -1,0 +1,417 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type ChangeEvent, eventId } from '../../streams/change.ts';
+import { type ChangeLog, FencedError, type ListenerLog, LogError } from '../../streams/change-log.ts';
+import { type Deed, DOMAIN, guid, link, Model, NAMING_CONTEXT, person, position, repair } from './model.ts';
+import { eventually, Pages } from './pages.ts';
+import { Appender, type Program } from './program.ts';
+
+/** One log of a test's own, empty at first. */
+export interface Place {
+  /** The log as a process sees it. Two that are open at once need different names, as two machines have. */
+  open(instance?: string): ChangeLog;
+  program(work: { accounts: number; batches: number }): Program;
+  /** Another writer takes over, and whoever holds the lease does not notice. */
+  takeOver(): Promise<AsyncDisposable>;
+}
+
+export interface Engine {
+  readonly name: string;
+  place(): Promise<Place>;
+  /** Milliseconds in which the lease of a killed process must have passed on. */
+  readonly passesOnWithin: number;
+  /** How often a process is killed, and how often properties are tried. */
+  readonly kills: number;
+  readonly runs: number;
+}
+
+const NEVER = new AbortController().signal;
+const TIMEOUT = 60_000;
+
+/** What every engine must do, whatever it is made of. */
+export function contract(engine: Engine): void {
+  describe(`change log on ${engine.name}`, { timeout: TIMEOUT, concurrent: true }, () => {
+    it('knows after reopening what it was told', async () => {
+      const place = await engine.place();
+      const model = new Model();
+      {
+        await using log = place.open();
+        await using listener = await log.openListener(NEVER);
+        expect(listener.count()).toBe(0);
+        expect(listener.position(NAMING_CONTEXT)).toBeUndefined();
+        await listener.append(model.batch([create(1), create(2), create(3)], 'first'));
+        await listener.append(model.batch([rename(1, 'Lee'), rename(2, 'user1')], 'second'));
+        const events = await listener.append(model.batch([remove(3)]));
+        expect(events.map(({ sequence }) => sequence)).toEqual([6]);
+        expectKnown(listener, model);
+      }
+      await using log = place.open();
+      await using listener = await log.openListener(NEVER);
+      expectKnown(listener, model);
+      expect(listener.position(NAMING_CONTEXT)).toEqual(position('second'));
+      expect(listener.holder(DOMAIN.toLowerCase(), 'LEE')).toBe(guid(1));
+      expect(listener.formerHolder(DOMAIN, 'USER1')).toBe(guid(1));
+      expect(listener.formerHolder(DOMAIN, 'user3')).toBe(guid(3));
+      expect(listener.identity(guid(3))).toBeUndefined();
+      expect(await history(log)).toEqual(model.events);
+    });
+
+    it('keeps positions of several naming contexts, and identities that nobody was told of', async () => {
+      const place = await engine.place();
+      {
+        await using log = place.open();
+        await using listener = await log.openListener(NEVER);
+        const other = 'DC=sub,DC=corp,DC=example,DC=test';
+        const identities = new Map([[guid(7), person(7)]]);
+        await listener.append({ namingContext: NAMING_CONTEXT, changes: [], identities, position: position('a') });
+        await listener.append({ namingContext: other, changes: [], identities: new Map(), position: position('b', other) });
+        expect(listener.position(other)).toEqual(position('b', other));
+      }
+      await using log = place.open();
+      await using listener = await log.openListener(NEVER);
+      expect(listener.position(NAMING_CONTEXT)).toEqual(position('a'));
+      expect(listener.identity(guid(7))).toEqual(person(7));
+      expect(await history(log)).toEqual([]);
+      const [event] = await listener.append(new Model().batch([create(1)]));
+      expect(event?.sequence).toBe(1);
+    });
+
+    it('numbers without a hole when calls of append overlap (SPEC rule 1)', async () => {
+      const place = await engine.place();
+      const model = new Model();
+      await using log = place.open();
+      await using listener = await log.openListener(NEVER);
+      const batches = [1, 2, 3, 4, 5].map((number) => model.batch([create(number), rename(number, `new${number}`)]));
+      const appended = await Promise.all(batches.map((batch) => listener.append(batch)));
+      expect(appended.flat()).toEqual(model.events);
+      expect(await history(log)).toEqual(model.events);
+    });
+
+    it('takes a batch of several megabytes', async () => {
+      const place = await engine.place();
+      await using log = place.open();
+      await using listener = await log.openListener(NEVER);
+      const model = new Model();
+      const everybody = Array.from({ length: 4_000 }, (_, index) => create(index + 1));
+      const events = await listener.append(model.batch(everybody, 'all'));
+      expect(events).toHaveLength(4_000);
+      expect(listener.count()).toBe(4_000);
+      expect(await history(log)).toEqual(model.events);
+    });
+
+    it('holds events, identities and position together or not at all when its process is killed (SPEC rules 1, 2, 3)', async () => {
+      const place = await engine.place();
+      const accounts = 3;
+      let before = 0;
+      for (let kill = 0; kill < engine.kills; kill++) {
+        let acknowledged = 0;
+        {
+          await using appender = new Appender(place.program({ accounts, batches: 10_000 }));
+          await appender.listening();
+          await sleep(Math.random() * 200);
+          await appender[Symbol.asyncDispose]();
+          acknowledged = appender.acknowledged;
+        }
+        await using log = place.open();
+        await using listener = await log.openListener(NEVER);
+        const events = await history(log);
+        expectSequence(events);
+        expect(events.length).toBeGreaterThanOrEqual(acknowledged);
+        // Each batch of the appender has one event of each account and a position that counts the batches.
+        expect(events.length % accounts).toBe(0);
+        const round = Number(listener.position(NAMING_CONTEXT)?.cookie.split('-')[1] ?? 0);
+        if (events.length > before) expect(round).toBe((events.length - before) / accounts);
+        for (const [objectGUID, last] of lastByAccount(events)) expect(listener.identity(objectGUID)).toEqual(last.after);
+        before = events.length;
+      }
+    });
+
+    it('gives pages in order, the next one after the acknowledgement, unacknowledged ones again', async () => {
+      const place = await engine.place();
+      await using log = place.open();
+      await using listener = await log.openListener(NEVER);
+      const model = new Model();
+      await listener.append(model.batch([create(1), create(2), rename(1, 'a')]));
+      {
+        await using repairer = await log.openRepairer('contoso', NEVER);
+        using pages = new Pages(repairer);
+        expect(await pages.take(3)).toSatisfy(isOrdered(model));
+        await listener.append(model.batch([rename(1, 'b')]));
+        const page = await pages.next();
+        expect(page.changes.map(({ sequence }) => sequence)).toEqual([4]);
+        await listener.append(model.batch([rename(1, 'c')]));
+        await history(log);
+        expect(pages.waiting).toEqual([]);
+      }
+      await using repairer = await log.openRepairer('contoso', NEVER);
+      using pages = new Pages(repairer);
+      expect(await pages.take(2)).toEqual([4, 5]);
+      await listener.append(model.batch([rename(1, 'd')]));
+      expect(await pages.take(1)).toEqual([6]);
+      // Another organization has its own place in the log, and reading the history moves nobody.
+      await using other = await log.openRepairer('fabrikam', NEVER);
+      using theirs = new Pages(other);
+      expect(await theirs.take(6)).toSatisfy(isOrdered(model));
+      expect(await history(log)).toEqual(model.events);
+    });
+
+    it('shows a repairer elsewhere what is known after `refresh`', async () => {
+      const place = await engine.place();
+      await using log = place.open('listener');
+      await using listener = await log.openListener(NEVER);
+      const model = new Model();
+      await using elsewhere = place.open('repairer');
+      await using repairer = await elsewhere.openRepairer('contoso', NEVER);
+      await repairer.refresh();
+      expect(repairer.baselined).toBe(false);
+      await listener.append(model.batch([create(1), create(2)], 'first'));
+      await repairer.refresh();
+      expect(repairer.baselined).toBe(true);
+      expect(repairer.knownSequence).toBe(2);
+      await listener.append(model.batch([rename(1, 'lee'), remove(2)]));
+      await repairer.refresh();
+      expect(repairer.knownSequence).toBe(4);
+      expect(repairer.identity(guid(1))?.sAMAccountName).toBe('lee');
+      expect(repairer.identity(guid(2))).toBeUndefined();
+      expect(repairer.holder(DOMAIN, 'Lee')).toBe(guid(1));
+    });
+
+    it('has recorded repairs and links after reopening, in the order of the calls (SPEC rule 7)', async () => {
+      const place = await engine.place();
+      {
+        await using log = place.open();
+        await using repairer = await log.openRepairer('contoso', NEVER);
+        const steps = Array.from({ length: 20 }, (_, attempts) => repair('contoso', 1, { attempts, state: 'repairing' }));
+        const calls = [
+          ...steps.map((step) => repairer.record({ repairs: [step] })),
+          repairer.record({ repairs: [repair('contoso', 2, { state: 'repaired' })], links: [link('contoso', 2)] }),
+          repairer.record({ links: [link('contoso', 1)] }),
+        ];
+        await Promise.all(calls);
+        await using other = await log.openRepairer('fabrikam', NEVER);
+        await other.record({ repairs: [repair('fabrikam', 1)], links: [link('fabrikam', 1, guid(5000))] });
+        expect(other.openRepairs()).toEqual([repair('fabrikam', 1)]);
+      }
+      await using log = place.open();
+      await using repairer = await log.openRepairer('contoso', NEVER);
+      expect(repairer.openRepairs()).toEqual([repair('contoso', 1, { attempts: 19, state: 'repairing' })]);
+      expect(repairer.repair(guid(1002))?.state).toBe('repaired');
+      expect(repairer.link(guid(1))).toEqual(link('contoso', 1));
+      expect(repairer.linkOfRecord(guid(1002))).toEqual(link('contoso', 2));
+      expect(repairer.linkOfRecord(guid(5000))).toBeUndefined();
+    });
+
+    it('takes over what another instance recorded for an organization, also while it works for a second one (SPEC rule 7)', async () => {
+      const place = await engine.place();
+      await using here = place.open('here');
+      await using contoso = await here.openRepairer('contoso', NEVER);
+      await contoso.record({ repairs: [repair('contoso', 1)] });
+      {
+        await using there = place.open('there');
+        await using fabrikam = await there.openRepairer('fabrikam', NEVER);
+        await fabrikam.record({ repairs: [repair('fabrikam', 2, { parkingAccount: 'CORP\\park1' })], links: [link('fabrikam', 2)] });
+      }
+      await contoso.record({ repairs: [repair('contoso', 1, { state: 'repaired' })] });
+      await using fabrikam = await here.openRepairer('fabrikam', NEVER);
+      expect(fabrikam.openRepairs()).toEqual([repair('fabrikam', 2, { parkingAccount: 'CORP\\park1' })]);
+      expect(fabrikam.link(guid(2))).toEqual(link('fabrikam', 2));
+      expect(contoso.openRepairs()).toEqual([]);
+    });
+
+    it('tells its status without a lease and without disturbing whoever works', async () => {
+      const place = await engine.place();
+      const model = new Model();
+      await using log = place.open();
+      await using listener = await log.openListener(NEVER);
+      await using repairer = await log.openRepairer('contoso', NEVER);
+      await listener.append(model.batch([create(1), create(2)], 'first'));
+      await listener.append(model.batch([rename(1, 'lee')], 'second'));
+      await repairer.record({ repairs: [repair('contoso', 1)], links: [link('contoso', 1)] });
+      await using elsewhere = place.open('elsewhere');
+      for (const asked of [log, elsewhere]) {
+        const status = await asked.status();
+        expect(status).toMatchObject({ sequence: 3, identities: 2, links: 1, repairs: [repair('contoso', 1)] });
+        expect(status.positions).toMatchObject([position('second')]);
+        expect(status.lastEvent && eventId(status.lastEvent)).toBe(`${guid(1)}-3`);
+      }
+      await listener.append(model.batch([rename(1, 'lea')], 'third'));
+      expectKnown(listener, model);
+      expect((await elsewhere.status()).sequence).toBe(4);
+    });
+
+    it('lets a second listener wait until the first one leaves', async () => {
+      const place = await engine.place();
+      await using first = place.open('first');
+      const one = await first.openListener(NEVER);
+      await using second = place.open('second');
+      let opened = false;
+      const waiting = second.openListener(NEVER).then((listener) => {
+        opened = true;
+        return listener;
+      });
+      const model = new Model();
+      await one.append(model.batch([create(1)], 'first'));
+      await sleep(1_000);
+      expect(opened).toBe(false);
+      await one.append(model.batch([rename(1, 'lee')], 'second'));
+      await one[Symbol.asyncDispose]();
+      await using two = await waiting;
+      expectKnown(two, model);
+      expect(two.position(NAMING_CONTEXT)).toEqual(position('second'));
+      await two.append(model.batch([rename(1, 'lea')], 'third'));
+      await expect(one.append(model.batch([remove(1)]))).rejects.toBeInstanceOf(Error);
+      expectSequence(await history(second));
+    });
+
+    it('stops waiting for the lease when it is told to', async () => {
+      const place = await engine.place();
+      await using first = place.open('first');
+      await using one = await first.openListener(NEVER);
+      await using second = place.open('second');
+      const abort = new AbortController();
+      const reason = new Error('that is enough');
+      const waiting = second.openListener(abort.signal);
+      setTimeout(() => abort.abort(reason), 500);
+      await expect(waiting).rejects.toBe(reason);
+      await expect(second.openListener(AbortSignal.abort(reason))).rejects.toBe(reason);
+      expect(one.lost.aborted).toBe(false);
+    });
+
+    it('passes the lease on when its holder is killed, and no event is doubled (SPEC rules 1, 2)', async () => {
+      const place = await engine.place();
+      await using log = place.open();
+      await using appender = new Appender(place.program({ accounts: 2, batches: 10_000 }));
+      await appender.listening();
+      await eventually(() => (appender.acknowledged >= 4 ? true : undefined));
+      const waiting = log.openListener(NEVER);
+      await sleep(Math.random() * 500);
+      const killed = Date.now();
+      await appender[Symbol.asyncDispose]();
+      await using listener = await waiting;
+      expect(Date.now() - killed).toBeLessThan(engine.passesOnWithin);
+      const known = listener.identity(guid(1));
+      if (known === undefined) throw new Error('nothing is known of the first account');
+      const model = new Model();
+      model.identities.set(guid(1), known);
+      await listener.append(model.batch([rename(1, 'taken-over')]));
+      const events = await history(log);
+      expectSequence(events);
+      expect(events.length).toBeGreaterThan(appender.acknowledged);
+      expect(events.at(-1)?.after?.sAMAccountName).toBe('taken-over');
+    });
+
+    it('refuses a writer that lost the lease, and nothing of its batch is visible (SPEC rule 2)', async () => {
+      const place = await engine.place();
+      const model = new Model();
+      await using log = place.open('first');
+      await using listener = await log.openListener(NEVER);
+      await listener.append(model.batch([create(1)], 'first'));
+      await using _other = await place.takeOver();
+      const late = new Model();
+      late.identities.set(guid(1), person(1));
+      await expect(listener.append(late.batch([rename(1, 'late'), create(2)], 'late'))).rejects.toBeInstanceOf(FencedError);
+      await expect(listener.append(late.batch([create(3)], 'later'))).rejects.toBeInstanceOf(FencedError);
+      await using elsewhere = place.open('elsewhere');
+      expect(await history(elsewhere)).toEqual(model.events);
+      expect(await elsewhere.status()).toMatchObject({ sequence: 1, identities: 1, positions: [position('first')] });
+    });
+
+    it('fails with a LogError once it is closed', async () => {
+      const place = await engine.place();
+      await using log = place.open();
+      const listener = await log.openListener(NEVER);
+      const repairer = await log.openRepairer('contoso', NEVER);
+      await listener[Symbol.asyncDispose]();
+      await repairer[Symbol.asyncDispose]();
+      await expect(listener.append(new Model().batch([create(1)]))).rejects.toBeInstanceOf(LogError);
+      await expect(repairer.record({ links: [link('contoso', 1)] })).rejects.toBeInstanceOf(LogError);
+      expect(await history(log)).toEqual([]);
+    });
+
+    it('agrees with a plain model, whatever happens, however often it is reopened (SPEC rules 1, 3)', async () => {
+      const account = fc.integer({ min: 1, max: 4 });
+      const deed: fc.Arbitrary<Deed> = fc.oneof(
+        fc.record({ do: fc.constantFrom('create', 'delete', 'toggle'), account }),
+        fc.record({ do: fc.constant('rename' as const), account, to: fc.constantFrom('lee', 'Lee', 'kim', 'user1', 'user2') }),
+      );
+      const step = fc.record({ deeds: fc.array(deed, { maxLength: 6 }), positioned: fc.boolean(), reopen: fc.boolean() });
+      const steps = fc.array(step, { minLength: 2, maxLength: 8 });
+      await fc.assert(
+        fc.asyncProperty(steps, async (batches) => {
+          const place = await engine.place();
+          const model = new Model();
+          let log = place.open();
+          let listener = await log.openListener(NEVER);
+          try {
+            for (const [index, { deeds, positioned, reopen }] of batches.entries()) {
+              const batch = model.batch(deeds, positioned ? `cookie ${index}` : undefined);
+              if (batch.changes.length > 0 || positioned) await listener.append(batch);
+              if (!reopen) continue;
+              await listener[Symbol.asyncDispose]();
+              await log[Symbol.asyncDispose]();
+              log = place.open();
+              listener = await log.openListener(NEVER);
+            }
+            expectKnown(listener, model);
+            expect(await history(log)).toEqual(model.events);
+          } finally {
+            await listener[Symbol.asyncDispose]();
+            await log[Symbol.asyncDispose]();
+          }
+        }),
+        { numRuns: engine.runs },
+      );
+    });
+  });
+}
+
+const create = (account: number): Deed => ({ do: 'create', account });
+const rename = (account: number, to: string): Deed => ({ do: 'rename', account, to });
+const remove = (account: number): Deed => ({ do: 'delete', account });
+
+/** The whole history in the order of its sequence; in the order of arrival every account's events must be in order too. */
+export async function history(log: ChangeLog): Promise<ChangeEvent[]> {
+  const events: ChangeEvent[] = [];
+  await log.replay((more) => {
+    events.push(...more);
+  });
+  for (const own of Map.groupBy(events, ({ objectGUID }) => objectGUID).values()) {
+    expect(own.map(({ sequence }) => sequence)).toEqual(own.map(({ sequence }) => sequence).sort((a, b) => a - b));
+  }
+  return events.sort((a, b) => a.sequence - b.sequence);
+}
+
+/** Without a hole or a double, and `before` is the `after` of the event before. */
+export function expectSequence(events: readonly ChangeEvent[]): void {
+  expect(events.map(({ sequence }) => sequence)).toEqual(events.map((_, index) => index + 1));
+  const known = new Map<string, ChangeEvent['after']>();
+  for (const event of events) {
+    expect(event.before).toEqual(known.get(event.objectGUID) ?? null);
+    known.set(event.objectGUID, event.after);
+  }
+}
+
+export function expectKnown(listener: ListenerLog, model: Model): void {
+  expect(listener.count()).toBe(model.identities.size);
+  expect(listener.position(NAMING_CONTEXT)).toEqual(model.position);
+  for (const { objectGUID } of model.events) expect(listener.identity(objectGUID)).toEqual(model.identities.get(objectGUID));
+  const names = new Set([...model.formerHolders.keys(), ...[...model.identities.values()].map(({ sAMAccountName }) => sAMAccountName)]);
+  for (const name of names) {
+    expect(listener.holder(DOMAIN, name)).toBe(model.holder(name));
+    expect(listener.formerHolder(DOMAIN, name)).toBe(model.formerHolders.get(name.toLowerCase()));
+  }
+}
+
+function lastByAccount(events: readonly ChangeEvent[]): Map<string, ChangeEvent> {
+  return new Map(events.map((event) => [event.objectGUID, event]));
+}
+
+/** Whether these are all events of the model, those of one account in order. */
+function isOrdered(model: Model): (sequences: number[]) => boolean {
+  return (sequences) => {
+    const all = new Set(sequences).size === model.events.length && sequences.length === model.events.length;
+    const accounts = Map.groupBy(sequences, (sequence) => model.events[sequence - 1]?.objectGUID);
+    return all && [...accounts.values()].every((own) => own.every((sequence, index) => index === 0 || sequence > (own[index - 1] ?? 0)));
+  };
+}
