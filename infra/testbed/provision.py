@@ -17,12 +17,12 @@ import uuid
 import ldb
 from samba import dsdb, param
 from samba.auth import system_session
-from samba.dcerpc import misc, security
+from samba.dcerpc import security
 from samba.ndr import ndr_pack, ndr_unpack
 from samba.provision import provision
 from samba.samdb import SamDB
 
-# Larger transactions make LMDB's dirty-page list overflow on the way to 100,000 users.
+# Accounts in one transaction: what it has changed is held in memory until it ends.
 TRANSACTION = 500
 GET_CHANGES = "1131f6aa-9c07-11d1-f79f-00c04fc2dcd2"
 NEVER_EXPIRES = dsdb.UF_NORMAL_ACCOUNT | dsdb.UF_DONT_EXPIRE_PASSWD

@@ -1,9 +1,10 @@
 import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Bed, startBed } from '../../../infra/testbed/bed.ts';
 import type { Account } from '../../../infra/testbed/directory.ts';
 import { DirectoryAdmin } from '../../../infra/testbed/ldap.ts';
-import { type Outcome, outcomeOf } from './support.ts';
+import { type Outcome, outcomeOf, scratch } from './support.ts';
 
 const SECRETS = ['unicodePwd', 'supplementalCredentials', 'ntPwdHistory', 'dBCSPwd'];
 
@@ -99,6 +100,31 @@ describe('the LDAP client for changes', () => {
     await admin.reanimate(objectGUID, 'Changed', 'OU=Staff');
     expect(await admin.find('changed')).toMatchObject({ objectGUID });
     await admin.enable(objectGUID);
+  });
+});
+
+describe('the KDC', () => {
+  it('gives the service account a ticket', async () => {
+    const { service, krb5ConfFile, realm } = bed.directory;
+    const script = `
+import sys
+from samba import param
+from samba.credentials import Credentials, MUST_USE_KERBEROS
+name, realm, password_file, conf, cache = sys.argv[1:]
+lp = param.LoadParm()
+lp.load(conf)
+c = Credentials()
+c.guess(lp)
+c.set_username(name)
+c.set_realm(realm)
+c.set_password(open(password_file).read())
+c.set_kerberos_state(MUST_USE_KERBEROS)
+c.get_named_ccache(lp, 'FILE:' + cache)
+`;
+    const cache = join(await scratch(), 'tickets');
+    const args = ['svc-namesake', realm, service.passwordFile, join(bed.path, 'directory/smb.conf'), cache];
+    expect(await outcomeOf('/usr/bin/python3', ['-', ...args], { KRB5_CONFIG: krb5ConfFile }, script)).toMatchObject({ code: 0 });
+    expect((await stat(cache)).size).toBeGreaterThan(500);
   });
 });
 
