@@ -1,65 +1,107 @@
 import type { ChangeEvent } from './change.ts';
 import type { RepairerLog } from './change-log.ts';
 import { type CustomerEngagement, CustomerEngagementError, type SystemUser } from './customer-engagement.ts';
-import { domainName, sameName } from './identity.ts';
+import { domainName, nameKey, sameName } from './identity.ts';
 import type { Link } from './repair.ts';
 
-/**
- * Learns which record belongs to which account while their names still agree. A record or account that is linked already
- * keeps its link, whatever names they have now: names are re-used, links are not.
- *
- * @returns how many links are new
- * @throws CustomerEngagementError
- */
-export async function learnLinks(
-  ce: CustomerEngagement,
-  log: RepairerLog,
-  parkingAccounts: readonly string[],
-  signal: AbortSignal,
-): Promise<number> {
-  let learned = 0;
-  for await (const records of ce.all(signal)) {
-    const links: Link[] = [];
-    for (const record of records) {
-      if (record.special || parkingAccounts.some((account) => sameName(account, record.domainname))) continue;
-      const [domain, name] = record.domainname.split('\\');
-      if (domain === undefined || name === undefined) continue;
-      const objectGUID = log.holder(domain, name);
-      if (objectGUID !== undefined && isUnlinked(objectGUID, record, log)) links.push(linkOf(ce.name, objectGUID, record));
-    }
-    if (links.length > 0) await log.record({ links });
-    learned += links.length;
-  }
-  return learned;
-}
+/** So many links are written to the log at once. */
+const AT_ONCE = 500;
 
 /**
- * Finds the record of an account that was renamed before its link was learned: the one that still shows the name from
- * before the change, unless another account has that name by now and could be meant.
- *
- * @throws CustomerEngagementError
+ * Learns which record belongs to which account. A record or account that is linked already keeps its link, whatever names
+ * they have now: names are re-used, links are not. Where more than one record or account could be meant, nothing is linked.
  */
-export async function linkByFormerName(event: ChangeEvent, ce: CustomerEngagement, log: RepairerLog): Promise<Link | undefined> {
-  if (event.before === null) return undefined;
-  const former = domainName(event.before);
-  const holder = log.holder(event.before.domain, event.before.sAMAccountName);
-  if (holder !== undefined && holder !== event.objectGUID) return undefined;
-  const records = await ce.find({ domainNames: [former] }).catch((error: unknown) => {
-    // A name that Customer Engagement will not even look for cannot be the name of a record.
-    if (error instanceof CustomerEngagementError && error.failure === 'refused') return [];
-    throw error;
-  });
-  const [record, second] = records.filter((found) => sameName(found.domainname, former));
-  if (record === undefined || second !== undefined || record.special || !isUnlinked(event.objectGUID, record, log)) return undefined;
-  const link = linkOf(ce.name, event.objectGUID, record);
-  await log.record({ links: [link] });
-  return link;
+export class Linker {
+  readonly #ce: CustomerEngagement;
+  readonly #log: RepairerLog;
+  readonly #parkingAccounts: readonly string[];
+  /** Accounts and records whose links are on their way to the log. */
+  readonly #pending = new Set<string>();
+
+  constructor(ce: CustomerEngagement, log: RepairerLog, parkingAccounts: readonly string[]) {
+    this.#ce = ce;
+    this.#log = log;
+    this.#parkingAccounts = parkingAccounts;
+  }
+
+  /**
+   * Looks at every record, and links those whose names agree with an account's.
+   *
+   * @returns how many links are new
+   * @throws CustomerEngagementError @throws FencedError @throws LogError
+   */
+  async learn(signal: AbortSignal): Promise<number> {
+    const byName = new Map<string, SystemUser | 'several'>();
+    for await (const records of this.#ce.all(signal)) {
+      for (const record of records) {
+        if (!this.#mayBeLinked(record)) continue;
+        const name = nameKey(record.domainname);
+        byName.set(name, byName.has(name) ? 'several' : record);
+      }
+    }
+    const candidates = [...byName.values()].flatMap((record) => {
+      const objectGUID = record === 'several' ? undefined : this.#holder(record.domainname);
+      return record === 'several' || objectGUID === undefined ? [] : [{ objectGUID, record }];
+    });
+    let learned = 0;
+    for (let from = 0; from < candidates.length; from += AT_ONCE) {
+      learned += (await this.#link(candidates.slice(from, from + AT_ONCE))).length;
+    }
+    return learned;
+  }
+
+  /**
+   * Finds the record of an account that was renamed before its link was learned: the one that still shows the name from
+   * before the change, unless another account has that name by now and could be meant.
+   *
+   * @throws CustomerEngagementError @throws FencedError @throws LogError
+   */
+  async byFormerName({ objectGUID, before }: ChangeEvent): Promise<Link | undefined> {
+    if (before === null) return undefined;
+    const holder = this.#log.holder(before.domain, before.sAMAccountName);
+    if (holder !== undefined && holder !== objectGUID) return undefined;
+    const former = domainName(before);
+    const records = await this.#ce.find({ domainNames: [former] }).catch((error: unknown) => {
+      // A name that Customer Engagement will not even look for cannot be the name of a record.
+      if (error instanceof CustomerEngagementError && error.failure === 'refused') return [];
+      throw error;
+    });
+    const [record, second] = records.filter((found) => sameName(found.domainname, former));
+    if (record === undefined || second !== undefined || !this.#mayBeLinked(record)) return undefined;
+    return (await this.#link([{ objectGUID, record }]))[0];
+  }
+
+  #mayBeLinked({ systemuserid, domainname, special }: SystemUser): boolean {
+    if (special || this.#parkingAccounts.some((account) => sameName(account, domainname))) return false;
+    return this.#log.linkOfRecord(systemuserid) === undefined;
+  }
+
+  #holder(name: string): string | undefined {
+    const [domain, sAMAccountName] = name.split('\\');
+    return domain === undefined || sAMAccountName === undefined ? undefined : this.#log.holder(domain, sAMAccountName);
+  }
+
+  /** Several can look at once, while what one of them found is not yet in the log. */
+  async #link(candidates: readonly { objectGUID: string; record: SystemUser }[]): Promise<Link[]> {
+    const links: Link[] = [];
+    for (const { objectGUID, record } of candidates) {
+      const isLinked = this.#log.link(objectGUID) !== undefined || this.#log.linkOfRecord(record.systemuserid) !== undefined;
+      if (isLinked || this.#pending.has(objectGUID) || this.#pending.has(record.systemuserid)) continue;
+      this.#pending.add(objectGUID).add(record.systemuserid);
+      links.push(linkOf(this.#ce.name, objectGUID, record));
+    }
+    try {
+      if (links.length > 0) await this.#log.record({ links });
+    } finally {
+      for (const { objectGUID, systemuserid } of links) {
+        this.#pending.delete(objectGUID);
+        this.#pending.delete(systemuserid);
+      }
+    }
+    return links;
+  }
 }
 
 export function linkOf(organization: string, objectGUID: string, record: Pick<SystemUser, 'systemuserid' | 'domainname'>): Link {
   return { organization, objectGUID, systemuserid: record.systemuserid, domainname: record.domainname, learned: new Date().toISOString() };
-}
-
-function isUnlinked(objectGUID: string, record: SystemUser, log: RepairerLog): boolean {
-  return log.link(objectGUID) === undefined && log.linkOfRecord(record.systemuserid) === undefined;
 }

@@ -1,9 +1,9 @@
-import { concat, merge, type Observable, of, takeUntil } from 'rxjs';
+import { concat, type Observable, of } from 'rxjs';
 import { backoff } from './backoff.ts';
 import type { ChangeEvent } from './change.ts';
 import { type ChangeLog, type ListenerLog, LogError } from './change-log.ts';
 import { DirectoryError, type DirectoryFailure, type DirectorySource } from './directory-source.ts';
-import { failWhenAborted, retryWithReports, withResource } from './operators.ts';
+import { failWhenAborted, retryWithReports, sideBySide, withResource } from './operators.ts';
 import { type ReadingSettings, readings } from './reading.ts';
 
 /** What a listener tells of its work; the runtime turns it into log lines. */
@@ -54,10 +54,16 @@ export function listen(
   const once = withResource(
     () => log.openListener(signal),
     (listenerLog) => {
-      failures = 0;
-      const watches = sources.map((source) => watch(source, listenerLog, settings, signal));
       const listening: ListenerReport = { type: 'listening', log: log.name };
-      return concat(of(listening), merge(...watches)).pipe(takeUntil(failWhenAborted(listenerLog.lost)));
+      // Only a read to the end shows that the log works again: it can be opened and refuse every page.
+      const onRead = () => {
+        failures = 0;
+      };
+      const watches = sideBySide(
+        (stop) => [failWhenAborted(listenerLog.lost, stop), ...sources.map((source) => watch(source, listenerLog, settings, stop, onRead))],
+        signal,
+      );
+      return concat(of(listening), watches);
     },
   );
   return retryWithReports(
@@ -68,7 +74,13 @@ export function listen(
 }
 
 /** One directory: a session after the other, each until it breaks. */
-function watch(source: DirectorySource, log: ListenerLog, settings: ReadingSettings, signal: AbortSignal): Observable<ListenerReport> {
+function watch(
+  source: DirectorySource,
+  log: ListenerLog,
+  settings: ReadingSettings,
+  signal: AbortSignal,
+  onReadToEnd: () => void,
+): Observable<ListenerReport> {
   let failures = 0;
   let everRead = false;
   let positionRefused = false;
@@ -87,6 +99,7 @@ function watch(source: DirectorySource, log: ListenerLog, settings: ReadingSetti
         failures = 0;
         everRead = true;
         positionRefused = false;
+        onReadToEnd();
       };
       return concat(of(connected), readings(session, resume.position, log, settings, signal, onRead));
     },

@@ -31,28 +31,61 @@ export function aborted(signal: AbortSignal): Observable<void> {
   );
 }
 
-/** Errors with the signal's reason when it aborts; never emits. As a notifier of takeUntil it fails the stream. */
-export function failWhenAborted(signal: AbortSignal): Observable<never> {
-  return aborted(signal).pipe(concatMap(() => throwError(() => signal.reason)));
+/** Errors with the reason of `lost` when that aborts; never emits. Completes when `stop` aborts. */
+export function failWhenAborted(lost: AbortSignal, stop: AbortSignal): Observable<never> {
+  return aborted(lost).pipe(
+    concatMap(() => throwError(() => lost.reason)),
+    takeUntil(aborted(stop)),
+  );
 }
 
 /**
  * Opens a resource, uses it, and has closed it before the result completes or errors. (RxJS's `using` cannot wait for a
  * close, and the next try must not begin while the last one still holds its lease.) A close that fails hides nothing:
- * the error of the use counts.
+ * the error of the use counts. Whoever unsubscribes early has it closed as well, but is not waited for.
  */
 export function withResource<R extends AsyncDisposable, T>(open: () => Promise<R>, use: (resource: R) => Observable<T>): Observable<T> {
   return defer(open).pipe(
     concatMap((resource) => {
-      const close = defer(() => resource[Symbol.asyncDispose]()).pipe(ignoreElements());
+      let closing: PromiseLike<void> | undefined;
+      const close = defer(() => {
+        closing ??= resource[Symbol.asyncDispose]();
+        return closing;
+      }).pipe(ignoreElements());
       const closeAfter = (error: unknown) =>
         concat(
           close.pipe(catchError(() => EMPTY)),
           throwError(() => error),
         );
-      return concat(use(resource).pipe(catchError(closeAfter)), close);
+      return concat(use(resource).pipe(catchError(closeAfter)), close).pipe(
+        finalize(() => {
+          if (closing === undefined) close.subscribe({ error: () => {} });
+        }),
+      );
     }),
   );
+}
+
+/**
+ * Runs streams side by side. When one fails, the others are told to stop, and its error comes once all of them have come to
+ * their end: what they have in flight is never cut off, so nothing of it can happen after whoever is told of the error goes on.
+ *
+ * @param start is given what tells the streams to stop: the signal, or the failure of one of them
+ */
+export function sideBySide<T>(start: (stop: AbortSignal) => readonly Observable<T>[], signal: AbortSignal): Observable<T> {
+  return defer(() => {
+    const failed = new AbortController();
+    const streams = start(AbortSignal.any([signal, failed.signal])).map((stream) =>
+      stream.pipe(
+        catchError((error: unknown) => {
+          failed.abort(error);
+          return EMPTY;
+        }),
+      ),
+    );
+    const outcome = defer(() => (failed.signal.aborted ? throwError(() => failed.signal.reason) : EMPTY));
+    return concat(merge(...streams), outcome);
+  });
 }
 
 /** How long to wait before the next try, and what to tell about it. Undefined: the error is final. */

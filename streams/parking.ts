@@ -28,14 +28,23 @@ export class ParkingPool {
     this.#users.set(nameKey(account), systemuserid);
   }
 
-  release(systemuserid: string): void {
+  /** @returns whether it had one */
+  release(systemuserid: string): boolean {
+    let released = false;
     for (const [account, user] of this.#users) {
-      if (user === systemuserid) this.#users.delete(account);
+      if (user === systemuserid) released = this.#users.delete(account);
     }
+    return released;
   }
 
-  hasFree(): boolean {
-    return this.#accounts.some((account) => this.#isFree(account));
+  /** The records for which an account is kept. */
+  users(): string[] {
+    return [...this.#users.values()];
+  }
+
+  /** The account of this name, if it is one of the pool's. */
+  find(domainName: string): string | undefined {
+    return this.#accounts.find((account) => sameName(account, domainName));
   }
 
   /** Customer Engagement would not have this account: leave it alone for so many milliseconds. */

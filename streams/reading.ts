@@ -1,5 +1,6 @@
 import {
   BehaviorSubject,
+  catchError,
   concatMap,
   defer,
   EMPTY,
@@ -54,7 +55,10 @@ export function readings(
     const due = new BehaviorSubject(true);
     const over = new Subject<void>();
     const wakes = merge(session.wakes, interval(settings.readEvery)).pipe(
-      tap(() => due.next(true)),
+      tap({ next: () => due.next(true), error: (error) => due.error(error) }),
+      // A lost connection ends the reads, but never while a page is being published: the next session would read that page
+      // again, and find what is known without it.
+      catchError(() => EMPTY),
       ignoreElements(),
       takeUntil(over),
     );
@@ -102,7 +106,8 @@ class Publisher {
   readonly #log: ListenerLog;
   readonly #settings: ReadingSettings;
   /** Until the directory was read whole for the first time, identities are learned and nobody is told. */
-  readonly #isBaseline: () => boolean;
+  #isBaseline = false;
+  #isFull = false;
   #objects = 0;
   #begun = 0;
   #stored = 0;
@@ -112,10 +117,11 @@ class Publisher {
     this.position = from;
     this.#log = log;
     this.#settings = settings;
-    this.#isBaseline = () => log.position(session.namingContext) === undefined;
   }
 
   begin(): void {
+    this.#isBaseline = this.#log.position(this.#session.namingContext) === undefined;
+    this.#isFull = this.position === undefined;
     this.#objects = 0;
     this.#begun = performance.now();
   }
@@ -123,7 +129,6 @@ class Publisher {
   async publish(page: Page): Promise<ListenerReport[]> {
     const reports: ListenerReport[] = [];
     const draft = new Draft(this.#log);
-    const full = this.position === undefined;
     for (const observation of page.observations) {
       try {
         await this.#take(observation, draft);
@@ -133,7 +138,7 @@ class Publisher {
       }
     }
     // A stored position says that the first read is over: one from the middle of it would make the rest look created.
-    const position = this.#isBaseline() && !page.last ? undefined : page.position;
+    const position = this.#isBaseline && !page.last ? undefined : page.position;
     if (draft.identities.size > 0 || this.#isDue(position)) {
       const events = await this.#log.append({
         namingContext: this.#session.namingContext,
@@ -146,7 +151,7 @@ class Publisher {
     }
     this.position = page.position ?? this.position;
     this.#objects += page.observations.length;
-    if (full) {
+    if (this.#isFull) {
       const milliseconds = Math.round(performance.now() - this.#begun);
       reports.push({
         type: 'read-progress',
@@ -160,7 +165,7 @@ class Publisher {
   }
 
   #isDue(position: Position | undefined): boolean {
-    return position !== undefined && (this.#isBaseline() || performance.now() - this.#stored >= this.#settings.positionEvery);
+    return position !== undefined && (this.#isBaseline || performance.now() - this.#stored >= this.#settings.positionEvery);
   }
 
   async #take(observation: Observation, draft: Draft): Promise<void> {
@@ -177,7 +182,7 @@ class Publisher {
         throw new UnusableObservation('the object lacks objectClass, sAMAccountName or userAccountControl');
     }
     if (detection.outcome === 'changed') {
-      draft.add(observation.objectGUID, detection.identity, detection.changes, !this.#isBaseline());
+      draft.add(observation.objectGUID, detection.identity, detection.changes, !this.#isBaseline);
     }
   }
 }

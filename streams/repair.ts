@@ -17,8 +17,8 @@ export type Link = z.infer<typeof Link>;
 export const RepairReason = z.enum([
   /** Waits: all parking accounts are in use. */
   'no-parking-account-free',
-  /** Waits: another record, itself about to be repaired, still shows the new name. */
-  'name-still-shown',
+  /** Waits: a record with which this one exchanges a name is on a parking account; one after the other. */
+  'names-exchanged',
   /** Waits: the server's own domain controller does not know the name yet. */
   'not-in-directory-yet',
   /** Waits: Customer Engagement cannot be reached or is busy. */
@@ -31,7 +31,7 @@ export const RepairReason = z.enum([
   'names-agree',
   /** Not needed: the account was deleted. Needs a person when the record was on a parking account then. */
   'account-deleted',
-  /** Needs a person: another record is mapped to this account, or shows its name without being linked to an account that left it. */
+  /** Needs a person: another record is mapped to this account, or shows its name without being linked to another account. */
   'held-by-another-record',
   /** Needs a person: somebody gave the record to another account. */
   'changed-by-hand',
@@ -74,6 +74,8 @@ export const Repair = z.looseObject({
   /** The event that asked for it. */
   eventId: z.string(),
   sequence: z.int().positive(),
+  /** objectGUID of the account that had the new name before, when there was one: a server that lags may still take it for that one. */
+  formerHolder: z.guid().nullable().optional(),
   times: z.looseObject({
     /** When the listener saw the change. */
     observed: z.iso.datetime(),
@@ -97,16 +99,14 @@ export interface Situation {
   readonly record: SystemUser | undefined;
   /** systemuserid of the service's own record. */
   readonly own: string;
-  /** Another record that shows the name that this one is to get. */
+  /** Another record that shows the name that this one is to get and is not linked to another account: it may be mapped to this one. */
   readonly holder: SystemUser | undefined;
-  /** Whether that other record will leave the name by a repair of its own, and whether that repair waits, in the end, for this one. */
-  readonly holderWillLeave: 'no' | 'yes' | 'waits-for-this';
+  /** A record on a parking account that is to get the name which this one shows, or that had the name which this one is to get. */
+  readonly exchanging: Repair | undefined;
   /** Whether the name that the record shows belongs to another account, and is not the one it had when last looked at. */
   readonly givenAway: boolean;
   /** The parking account that is kept for this repair, if there was one. */
   readonly parkingAccount: string | undefined;
-  /** Whether there is yet another one, for a record that is in the way. */
-  readonly anotherCanPark: boolean;
 }
 
 export type Decision =
@@ -120,9 +120,17 @@ export type Decision =
   | { readonly step: 'park'; readonly account: string; readonly to: string }
   | { readonly step: 'name'; readonly to: string };
 
-/** The next step of a repair (the table in SPEC.md). Pure; it looks at what is true now, not at what was done before (SPEC rule 8). */
+/**
+ * The next step of a repair (the table in SPEC.md). Pure; it looks at what is true now, not at what was done before (SPEC rule 8).
+ *
+ * Customer Engagement refuses a name whose account is on any record. What another linked record shows is therefore no obstacle,
+ * and a parked record never waits: swaps and cycles need no more than one parking account. But a server that lags behind the
+ * directory takes a name that changed hands for the account that had it before. As long as that account is on its record, the
+ * name is refused and can be tried again; while that record is parked, the wrong account would be taken in silence. So of two
+ * records that exchange a name, only one at a time is parked.
+ */
 export function decide(situation: Situation): Decision {
-  const { repair, identity, record, holder } = situation;
+  const { repair, identity, record, holder, exchanging } = situation;
   if (record === undefined) return { step: 'end', state: 'needs-person', reason: 'record-missing' };
   if (record.systemuserid === situation.own) return { step: 'end', state: 'needs-person', reason: 'own-record' };
   if (record.special) return { step: 'end', state: 'needs-person', reason: 'special-user' };
@@ -135,24 +143,16 @@ export function decide(situation: Situation): Decision {
     const wrote = repair.times.parked !== undefined || repair.state === 'repairing';
     return wrote ? { step: 'end', state: 'repaired', reason: null } : { step: 'end', state: 'unneeded', reason: 'names-agree' };
   }
-  if (parked) {
-    // Staying parked opens a cycle: the other record can leave the name only once this one has left its own.
-    const worthWaiting = holder !== undefined && situation.holderWillLeave !== 'no' && situation.anotherCanPark;
-    return worthWaiting ? { step: 'wait', reason: 'name-still-shown', message: shownBy(holder) } : { step: 'name', to };
-  }
+  if (parked) return { step: 'name', to };
   if (situation.givenAway) {
-    return {
-      step: 'end',
-      state: 'needs-person',
-      reason: 'changed-by-hand',
-      message: `the record shows ${record.domainname}, which is another account`,
-    };
+    const message = `the record shows ${record.domainname || 'no user name'}, which is not a name of this account`;
+    return { step: 'end', state: 'needs-person', reason: 'changed-by-hand', message };
   }
-  if (holder !== undefined && situation.holderWillLeave === 'no') {
+  if (holder !== undefined) {
     return { step: 'end', state: 'needs-person', reason: 'held-by-another-record', message: shownBy(holder) };
   }
-  if (holder !== undefined && situation.holderWillLeave === 'yes') {
-    return { step: 'wait', reason: 'name-still-shown', message: shownBy(holder) };
+  if (exchanging !== undefined) {
+    return { step: 'wait', reason: 'names-exchanged', message: `${exchanging.to} is being repaired first (${exchanging.systemuserid})` };
   }
   return situation.parkingAccount === undefined
     ? { step: 'wait', reason: 'no-parking-account-free' }

@@ -1,12 +1,12 @@
-import { catchError, concat, concatMap, defer, EMPTY, exhaustMap, from, interval, map, merge, type Observable, of, takeUntil } from 'rxjs';
+import { catchError, concat, concatMap, defer, EMPTY, exhaustMap, from, interval, map, type Observable, of, takeUntil, tap } from 'rxjs';
 import { backoff } from './backoff.ts';
 import type { ChangeEvent } from './change.ts';
 import { type ChangeLog, type ChangePage, LogError, type RepairerLog } from './change-log.ts';
 import { type CustomerEngagement, CustomerEngagementError } from './customer-engagement.ts';
-import { learnLinks, linkByFormerName } from './links.ts';
-import { aborted, failWhenAborted, retryWithReports, withResource } from './operators.ts';
+import { Linker } from './links.ts';
+import { aborted, failWhenAborted, type RetryPlan, retryWithReports, sideBySide, withResource } from './operators.ts';
 import { checkParkingAccounts, type ParkingCheck, ParkingPool } from './parking.ts';
-import type { Repair } from './repair.ts';
+import type { Link, Repair } from './repair.ts';
 import { Repairs } from './repairs.ts';
 
 export interface RepairerSettings {
@@ -34,8 +34,8 @@ const REFUSED_DELAY = { first: 30_000, longest: 900_000 };
 /** Milliseconds between two looks whether a listener has read the directory by now. */
 const BASELINE_POLL = 500;
 
-/** Kinds of change that give an account another user name. */
-const RENAMING: readonly ChangeEvent['kind'][] = ['renamed', 'moved-domain'];
+/** Kinds of change after which an account can have another user name than its record. */
+const RENAMING: readonly ChangeEvent['kind'][] = ['renamed', 'moved-domain', 'restored'];
 
 /**
  * Repairs the user records of one organization whose accounts were renamed. Completes when the signal aborts, once what is
@@ -50,55 +50,66 @@ export function repair(
   signal: AbortSignal,
 ): Observable<RepairerReport> {
   let failures = 0;
-  const plan = (error: unknown) => {
-    const known = error instanceof LogError || error instanceof CustomerEngagementError;
-    if (!known) return undefined;
-    const refused = error instanceof CustomerEngagementError && ['credentials', 'privilege'].includes(error.failure);
-    const milliseconds = backoff(++failures, refused ? REFUSED_DELAY : DELAY);
-    const report: RepairerReport = { type: 'waiting', on: error instanceof LogError ? log.name : ce.name, error, milliseconds };
-    return { milliseconds, report };
+  const plan: RetryPlan<RepairerReport> = (error) => {
+    if (error instanceof LogError) return waiting(log.name, error, backoff(++failures, DELAY));
+    return error instanceof CustomerEngagementError ? waiting(ce.name, error, backoff(++failures, delayAfter(error))) : undefined;
+  };
+  // Only something done shows that the log works again: it can be opened and refuse every record.
+  const onProgress = () => {
+    failures = 0;
   };
   const once = withResource(
     () => log.openRepairer(ce.name, signal),
     (repairerLog) =>
-      defer(() => start(ce, repairerLog, settings, signal)).pipe(
-        concatMap((started) => {
-          failures = 0;
-          return started === undefined ? EMPTY : work(started, ce, repairerLog, settings, plan, signal);
-        }),
-        takeUntil(failWhenAborted(repairerLog.lost)),
+      sideBySide(
+        (stop) => [
+          failWhenAborted(repairerLog.lost, stop),
+          defer(() => start(ce, repairerLog, settings, stop)).pipe(
+            concatMap((started) => (started === undefined ? EMPTY : work(started, ce, repairerLog, settings, stop))),
+            tap((report) => {
+              if (report.type === 'repair') onProgress();
+            }),
+          ),
+        ],
+        signal,
       ),
   );
   return retryWithReports(once, plan, signal);
 }
 
 interface Started {
-  readonly repairs: Repairs;
+  /** systemuserid of the service's own record. */
+  readonly own: string;
+  readonly pool: ParkingPool;
+  readonly linker: Linker;
   readonly reports: readonly RepairerReport[];
 }
 
-/** What has to be true before anything is written. Undefined when the signal aborted first. */
+/** What has to be true before anything is written. Undefined when it was stopped first. */
 async function start(
   ce: CustomerEngagement,
   log: RepairerLog,
   settings: RepairerSettings,
-  signal: AbortSignal,
+  stop: AbortSignal,
 ): Promise<Started | undefined> {
   await log.refresh();
-  while (!log.baselined && !signal.aborted) {
+  while (!log.baselined && !stop.aborted) {
     await new Promise((resolve) => setTimeout(resolve, BASELINE_POLL));
     await log.refresh();
   }
-  if (signal.aborted) return undefined;
-  const own = await ce.whoAmI(signal);
+  if (stop.aborted) return undefined;
+  const own = await ce.whoAmI(stop);
   const parking = await checkParkingAccounts(settings.parkingAccounts, ce, log);
   if (parking.usable.length === 0) {
     const reasons = parking.refused.map(({ account, why }) => `${account}: ${why}`).join('; ');
     throw new ParkingError(`organization ${ce.name} has no parking account that can be used. ${reasons}`);
   }
-  const links = await learnLinks(ce, log, settings.parkingAccounts, signal);
+  const linker = new Linker(ce, log, settings.parkingAccounts);
+  const links = await linker.learn(stop);
   return {
-    repairs: new Repairs(ce, log, new ParkingPool(parking.usable), own, signal),
+    own,
+    pool: new ParkingPool(parking.usable),
+    linker,
     reports: [
       { type: 'repairing', organization: ce.name, parking },
       { type: 'linked', organization: ce.name, links },
@@ -106,53 +117,100 @@ async function start(
   };
 }
 
-type Plan = Parameters<typeof retryWithReports<RepairerReport>>[1];
-
 function work(
-  { repairs, reports }: Started,
+  { own, pool, linker, reports }: Started,
   ce: CustomerEngagement,
   log: RepairerLog,
   settings: RepairerSettings,
-  plan: Plan,
   signal: AbortSignal,
 ): Observable<RepairerReport> {
-  const journal = repairs.run().pipe(map((done): RepairerReport => ({ type: 'repair', repair: done })));
-  // A page is acknowledged once each of its repairs is in the journal; only then does the next page come.
-  const intake = log.changes.pipe(
-    takeUntil(aborted(signal)),
-    concatMap((page) => retryWithReports(defer(() => takeOver(page, ce, log, repairs)).pipe(concatMap((told) => told)), plan, signal)),
-  );
-  const relink = interval(settings.linkEvery).pipe(
-    takeUntil(aborted(signal)),
+  const streams = (stop: AbortSignal) => {
+    const repairs = new Repairs(ce, log, pool, own, stop);
+    const journal = repairs.run().pipe(map((done): RepairerReport => ({ type: 'repair', repair: done })));
+    // A page is acknowledged once each of its repairs is in the journal; only then does the next page come.
+    const intake = log.changes.pipe(
+      takeUntil(aborted(stop)),
+      concatMap((page) => {
+        let failures = 0;
+        const taken = defer(() => takeOver(page, ce, log, linker, repairs)).pipe(concatMap((told) => told));
+        // A log that failed has to be opened anew; Customer Engagement only has to be asked again.
+        const plan: RetryPlan<RepairerReport> = (error) =>
+          error instanceof CustomerEngagementError ? waiting(ce.name, error, backoff(++failures, delayAfter(error))) : undefined;
+        return retryWithReports(taken, plan, stop);
+      }),
+    );
+    return [journal, intake, relinking(linker, ce, log, settings, stop)];
+  };
+  return concat(from(reports), sideBySide<RepairerReport>(streams, signal));
+}
+
+/** Looks at all user records from time to time, for links that could not be learned before. */
+function relinking(
+  linker: Linker,
+  ce: CustomerEngagement,
+  log: RepairerLog,
+  { linkEvery }: RepairerSettings,
+  stop: AbortSignal,
+): Observable<RepairerReport> {
+  const look = async (): Promise<RepairerReport> => {
+    await log.refresh();
+    return { type: 'linked', organization: ce.name, links: await linker.learn(stop) };
+  };
+  return interval(linkEvery).pipe(
+    takeUntil(aborted(stop)),
     exhaustMap(() =>
-      defer(async (): Promise<RepairerReport> => {
-        await log.refresh();
-        return { type: 'linked', organization: ce.name, links: await learnLinks(ce, log, settings.parkingAccounts, signal) };
-      }).pipe(
+      defer(look).pipe(
         catchError((error: unknown) => {
+          if (stop.aborted) return EMPTY;
           if (!(error instanceof CustomerEngagementError)) throw error;
-          return of<RepairerReport>({ type: 'waiting', on: ce.name, error, milliseconds: settings.linkEvery });
+          return of<RepairerReport>({ type: 'waiting', on: ce.name, error, milliseconds: linkEvery });
         }),
       ),
     ),
   );
-  return concat(from(reports), merge(journal, intake, relink));
 }
 
-async function takeOver(page: ChangePage, ce: CustomerEngagement, log: RepairerLog, repairs: Repairs): Promise<RepairerReport[]> {
+async function takeOver(
+  page: ChangePage,
+  ce: CustomerEngagement,
+  log: RepairerLog,
+  linker: Linker,
+  repairs: Repairs,
+): Promise<RepairerReport[]> {
   const reports: RepairerReport[] = [];
-  const latest = new Map<string, ChangeEvent>();
-  for (const event of page.changes) {
-    if (RENAMING.includes(event.kind)) latest.set(event.objectGUID, event);
-  }
+  const byAccount = Map.groupBy(
+    page.changes.filter(({ kind }) => RENAMING.includes(kind)),
+    ({ objectGUID }) => objectGUID,
+  );
   const newest = page.changes.at(-1)?.sequence ?? 0;
-  if (latest.size > 0 && newest > log.knownSequence) await log.refresh();
-  const accepted = [...latest.values()].map(async (event) => {
-    const link = log.link(event.objectGUID) ?? (await linkByFormerName(event, ce, log));
-    if (link === undefined) reports.push({ type: 'not-a-user', organization: ce.name, event });
-    else await repairs.accept(event, link);
+  if (byAccount.size > 0 && newest > log.knownSequence) await log.refresh();
+  const accepted = [...byAccount.values()].map(async (events) => {
+    const last = events.at(-1);
+    if (last === undefined) return;
+    const link = log.link(last.objectGUID) ?? (await firstLink(events, linker));
+    if (link === undefined) reports.push({ type: 'not-a-user', organization: ce.name, event: last });
+    else await repairs.accept(last, link);
   });
-  await Promise.all(accepted);
+  // All of them, before the page is tried again: none may still be at it then.
+  const failed = (await Promise.allSettled(accepted)).find((outcome) => outcome.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
   await page.ack();
   return reports;
+}
+
+/** The record may show any of the names that the account had meanwhile. */
+async function firstLink(events: readonly ChangeEvent[], linker: Linker): Promise<Link | undefined> {
+  for (const event of events) {
+    const link = await linker.byFormerName(event);
+    if (link !== undefined) return link;
+  }
+  return undefined;
+}
+
+function delayAfter({ failure }: CustomerEngagementError): { first: number; longest: number } {
+  return failure === 'credentials' || failure === 'privilege' ? REFUSED_DELAY : DELAY;
+}
+
+function waiting(on: string, error: Error, milliseconds: number): { milliseconds: number; report: RepairerReport } {
+  return { milliseconds, report: { type: 'waiting', on, error, milliseconds } };
 }

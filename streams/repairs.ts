@@ -1,46 +1,32 @@
-import {
-  defer,
-  filter,
-  finalize,
-  firstValueFrom,
-  ignoreElements,
-  map,
-  merge,
-  mergeMap,
-  type Observable,
-  race,
-  Subject,
-  Subscription,
-  timer,
-} from 'rxjs';
+import { defer, finalize, ignoreElements, merge, type Observable } from 'rxjs';
 import { backoff } from './backoff.ts';
-import { type ChangeEvent, eventId } from './change.ts';
+import type { ChangeEvent } from './change.ts';
 import type { RepairerLog } from './change-log.ts';
-import {
-  type CustomerEngagement,
-  CustomerEngagementError,
-  type CustomerEngagementFailure,
-  type SystemUser,
-} from './customer-engagement.ts';
-import { domainName, sameName } from './identity.ts';
+import { type CustomerEngagement, CustomerEngagementError, type SystemUser } from './customer-engagement.ts';
+import { domainName, type Identity, sameName } from './identity.ts';
 import { linkOf } from './links.ts';
+import { OpenRepairs } from './open-repairs.ts';
+import { aborted } from './operators.ts';
 import type { ParkingPool } from './parking.ts';
-import { type Decision, decide, isOpen, type Link, type Repair, type RepairReason } from './repair.ts';
+import { type Decision, decide, type Link, type Repair, type RepairReason, type Situation } from './repair.ts';
+import { meaningOf } from './repair-failures.ts';
+import { Schedule } from './schedule.ts';
+
+type Delay = { readonly first: number; readonly longest: number };
 
 /** First and longest delay in milliseconds before a repair that has to wait is tried again. */
-const DELAYS: Partial<Record<RepairReason, { first: number; longest: number }>> = {
+const DELAYS: Partial<Record<RepairReason, Delay>> = {
   unavailable: { first: 200, longest: 60_000 },
   'not-in-directory-yet': { first: 2_000, longest: 300_000 },
   'credentials-refused': { first: 30_000, longest: 900_000 },
   'privilege-missing': { first: 30_000, longest: 900_000 },
 };
-/** Waits that end when another repair goes on; the delay is only their safety net. */
-const WAITS_FOR_ANOTHER: readonly RepairReason[] = ['name-still-shown', 'no-parking-account-free'];
-const UNTIL_ANOTHER_ENDS = { first: 1_000, longest: 30_000 };
+/** For waits that end when another repair goes on: the delay is only their safety net. */
+const UNTIL_ANOTHER_ENDS: Delay = { first: 1_000, longest: 30_000 };
+/** The longest wait in milliseconds that a Retry-After header is believed. */
+const LONGEST_WAIT = 3_600_000;
 /** How long a parking account is left alone that Customer Engagement would not have. */
 const AVOID_MILLISECONDS = 300_000;
-/** How long events wait for the first journal record of their repair before it is written for them. */
-const ACCEPT_MILLISECONDS = 250;
 
 /**
  * All repairs of one organization, side by side: each is one systemuser record on its way to the present name of its
@@ -52,226 +38,225 @@ export class Repairs {
   readonly #log: RepairerLog;
   readonly #pool: ParkingPool;
   readonly #own: string;
-  readonly #signal: AbortSignal;
-  readonly #due = new Subject<string>();
-  readonly #recorded = new Subject<Repair>();
-  readonly #timers = new Subscription();
-  readonly #open = new Map<string, Repair>();
-  readonly #busy = new Set<string>();
-  readonly #again = new Set<string>();
-  /** Who waits for which other record. */
-  readonly #waitsFor = new Map<string, string>();
-  /** Counts what waiting repairs wait for. */
-  #era = 0;
+  readonly #stop: AbortSignal;
+  readonly #repairs: OpenRepairs;
+  readonly #schedule: Schedule;
+  /** Who waits until a parking account is free, and until another record is off its parking account. */
+  readonly #waiting = { account: new Set<string>(), other: new Set<string>() };
+  /** How often in a row the service's credentials were refused. */
+  #refusals = 0;
 
-  constructor(ce: CustomerEngagement, log: RepairerLog, pool: ParkingPool, own: string, signal: AbortSignal) {
+  /** @param own systemuserid of the service's own record @param stop lets what is under way come to a safe point, and begins nothing more */
+  constructor(ce: CustomerEngagement, log: RepairerLog, pool: ParkingPool, own: string, stop: AbortSignal) {
     this.#ce = ce;
     this.#log = log;
     this.#pool = pool;
     this.#own = own;
-    this.#signal = signal;
+    this.#stop = stop;
+    this.#repairs = new OpenRepairs(log);
+    this.#schedule = new Schedule((systemuserid) => this.#work(systemuserid), Math.max(1, pool.size));
   }
 
-  /** Works until the signal aborts and what is under way has come to a safe point. Emits each journal record once it is durable. */
+  /**
+   * Goes on where the journal ended, and works until it is stopped. Emits each journal record once it is durable. Completes,
+   * or errors with what the log threw, once nothing is in flight any more.
+   */
   run(): Observable<Repair> {
-    return defer(() => {
-      const work = this.#due.pipe(
-        mergeMap((systemuserid) => this.#work(systemuserid), Math.max(1, this.#pool.size)),
-        ignoreElements(),
-        finalize(() => this.#recorded.complete()),
-      );
-      this.#signal.addEventListener('abort', () => this.#stop(), { once: true });
-      queueMicrotask(() => this.#resume());
-      return merge(this.#recorded, work);
+    const work = defer(() => {
+      aborted(this.#stop).subscribe(() => this.#schedule.stop());
+      for (const { systemuserid, parkingAccount } of this.#repairs.load()) {
+        if (parkingAccount !== null) this.#pool.keep(parkingAccount, systemuserid);
+        this.#schedule.wake(systemuserid);
+      }
+      return this.#schedule.ended;
     });
+    const ended = work.pipe(
+      ignoreElements(),
+      finalize(() => {
+        this.#schedule.stop();
+        this.#repairs.close();
+      }),
+    );
+    return merge(this.#repairs.recorded, ended);
   }
 
-  /** Takes over an event for a linked record; resolves when that is durable. */
+  /** Takes over an event for a linked record; resolves when that is durable. @throws FencedError @throws LogError */
   async accept(event: ChangeEvent, link: Link): Promise<void> {
     const { systemuserid } = link;
-    const before = this.#open.get(systemuserid);
-    const known = before !== undefined && isOpen(before) ? before : undefined;
-    const cause = {
-      eventId: eventId(event),
-      sequence: event.sequence,
-      to: event.after ? domainName(event.after) : '',
-      attempts: 0,
-      notBefore: null,
-    };
-    this.#open.set(systemuserid, known ? { ...known, ...cause } : { ...newRepair(event, link), ...cause });
-    const recorded = firstValueFrom(
-      race(
-        this.#recorded.pipe(
-          filter((repair) => repair.systemuserid === systemuserid && repair.sequence >= event.sequence),
-          map(() => true),
-        ),
-        timer(ACCEPT_MILLISECONDS).pipe(map(() => false)),
-      ),
-      { defaultValue: false },
-    );
-    this.#due.next(systemuserid);
-    if (!(await recorded) && this.#open.get(systemuserid)?.sequence === event.sequence) await this.#record(systemuserid, {});
-  }
-
-  /** Goes on where the journal ended. */
-  #resume(): void {
-    for (const repair of this.#log.openRepairs()) {
-      this.#open.set(repair.systemuserid, repair);
-      if (repair.parkingAccount !== null) this.#pool.keep(repair.parkingAccount, repair.systemuserid);
-    }
-    for (const systemuserid of this.#open.keys()) this.#due.next(systemuserid);
-  }
-
-  #stop(): void {
-    this.#timers.unsubscribe();
-    this.#due.complete();
+    if (this.#repairs.isTakenOver(event, systemuserid)) return;
+    const { parkingAccount } = this.#repairs.add(event, link);
+    if (parkingAccount !== null) this.#pool.keep(parkingAccount, systemuserid);
+    this.#schedule.wake(systemuserid);
+    await this.#repairs.durable(event, systemuserid);
   }
 
   /** One record, step after step, until its repair ends or has to wait. */
   async #work(systemuserid: string): Promise<void> {
-    if (this.#busy.has(systemuserid)) {
-      this.#again.add(systemuserid);
-      return;
-    }
-    this.#busy.add(systemuserid);
-    try {
-      let goOn = true;
-      while (goOn) {
-        this.#again.delete(systemuserid);
-        goOn = await this.#step(systemuserid);
-        goOn ||= this.#again.has(systemuserid) && this.#open.has(systemuserid);
-      }
-    } finally {
-      this.#busy.delete(systemuserid);
-    }
+    let goOn = true;
+    while (goOn) goOn = await this.#step(systemuserid);
   }
 
   /** @returns whether the next step can be taken at once */
   async #step(systemuserid: string): Promise<boolean> {
-    const repair = this.#open.get(systemuserid);
+    const repair = this.#repairs.find(systemuserid);
     if (repair === undefined) return false;
     const early = repair.notBefore === null ? 0 : Date.parse(repair.notBefore) - Date.now();
     if (early > 0) {
-      this.#wake(systemuserid, early);
+      this.#schedule.wake(systemuserid, early);
       return false;
     }
-    const era = this.#era;
+    this.#waiting.account.delete(systemuserid);
+    this.#waiting.other.delete(systemuserid);
+    const parkingAccount = this.#pool.take(systemuserid);
+    if (parkingAccount === undefined && repair.parkingAccount === null) {
+      await this.#wait(systemuserid, 'no-parking-account-free', null);
+      return false;
+    }
     try {
-      const [decision, record] = await this.#decide(repair);
-      switch (decision.step) {
-        case 'end':
-          await this.#end(systemuserid, decision, record);
-          return false;
-        case 'wait':
-          // What it would wait for happened while it was asked about.
-          if (era !== this.#era && WAITS_FOR_ANOTHER.includes(decision.reason)) return true;
-          await this.#wait(systemuserid, decision.reason, decision.message ?? null);
-          return false;
-        case 'park':
-          if (this.#signal.aborted) return false;
-          return await this.#park(systemuserid, decision, record);
-        case 'name':
-          return await this.#name(systemuserid, decision.to);
-      }
+      const target = this.#target(repair);
+      const domainNames = parkingAccount === undefined ? [target] : [target, parkingAccount];
+      const records = await this.#ce.find({ systemuserid, domainNames });
+      if (parkingAccount !== undefined && this.#isTaken(parkingAccount, systemuserid, records)) return true;
+      const record = records.find((found) => found.systemuserid === systemuserid);
+      if (record !== undefined) this.#noteParked(systemuserid, record.domainname);
+      // From here to the first write to the journal nothing else can come in between.
+      return await this.#take(systemuserid, decide(this.#situation(systemuserid, parkingAccount, records)), record);
     } catch (error) {
       if (!(error instanceof CustomerEngagementError)) throw error;
-      return await this.#failed(systemuserid, error);
+      await this.#failed(systemuserid, error);
+      return false;
     }
   }
 
-  async #decide(repair: Repair): Promise<[Decision, SystemUser | undefined]> {
-    const { systemuserid } = repair;
-    const identity = this.#log.identity(repair.objectGUID);
-    const target = identity === undefined ? repair.to : domainName(identity);
-    const kept = this.#pool.take(systemuserid);
-    const records = await this.#ce.find({ systemuserid, domainNames: kept === undefined ? [target] : [target, kept] });
-    const record = records.find((found) => found.systemuserid === systemuserid);
-    const holder = records.find((found) => found.systemuserid !== systemuserid && sameName(found.domainname, target));
-    const squatter = records.find((found) => kept !== undefined && found.systemuserid !== systemuserid && sameName(found.domainname, kept));
-    const isParked = record !== undefined && kept !== undefined && sameName(record.domainname, kept);
-    if (squatter !== undefined && kept !== undefined && !isParked) {
-      this.#pool.release(systemuserid);
-      this.#pool.avoid(kept, AVOID_MILLISECONDS);
-      return this.#decide(repair);
+  async #take(systemuserid: string, decision: Decision, record: SystemUser | undefined): Promise<boolean> {
+    switch (decision.step) {
+      case 'end':
+        await this.#end(systemuserid, decision, record);
+        return false;
+      case 'wait':
+        // Not on it, as was just read: nobody has to wait for this one.
+        this.#repairs.update(systemuserid, { parkingAccount: null });
+        await this.#wait(systemuserid, decision.reason, decision.message ?? null);
+        return false;
+      case 'park':
+        return !this.#stop.aborted && (await this.#park(systemuserid, decision, record?.domainname ?? ''));
+      case 'name':
+        return await this.#name(systemuserid, decision.to);
     }
-    if (holder === undefined) this.#waitsFor.delete(systemuserid);
-    else this.#waitsFor.set(systemuserid, holder.systemuserid);
-    const decision = decide({
+  }
+
+  #situation(systemuserid: string, parkingAccount: string | undefined, records: readonly SystemUser[]): Situation {
+    const repair = this.#repairs.get(systemuserid);
+    const identity = this.#identity(repair);
+    const target = this.#target(repair);
+    const record = records.find((found) => found.systemuserid === systemuserid);
+    const holder = records.find(
+      (found) =>
+        found.systemuserid !== systemuserid &&
+        sameName(found.domainname, target) &&
+        (this.#log.linkOfRecord(found.systemuserid)?.objectGUID ?? repair.objectGUID) === repair.objectGUID,
+    );
+    return {
       repair,
       identity,
       record,
       own: this.#own,
       holder,
-      holderWillLeave: holder === undefined ? 'no' : this.#willLeave(holder, systemuserid),
+      exchanging: record && this.#exchanging(systemuserid, record.domainname, target),
       givenAway: record !== undefined && this.#isGivenAway(repair, record),
-      parkingAccount: kept,
-      anotherCanPark: this.#pool.hasFree(),
-    });
-    return [decision, record];
+      parkingAccount,
+    };
   }
 
-  /** Whether the record in the way is about to get another name, because its account has one. */
-  #willLeave(holder: SystemUser, systemuserid: string): 'no' | 'yes' | 'waits-for-this' {
-    for (let next = this.#waitsFor.get(holder.systemuserid), steps = 0; next !== undefined && steps <= this.#open.size; steps++) {
-      if (next === systemuserid) return 'waits-for-this';
-      next = this.#waitsFor.get(next);
-    }
-    if (this.#open.has(holder.systemuserid)) return 'yes';
-    const link = this.#log.linkOfRecord(holder.systemuserid);
-    const identity = link === undefined ? undefined : this.#log.identity(link.objectGUID);
-    return identity !== undefined && !sameName(domainName(identity), holder.domainname) ? 'yes' : 'no';
+  /** A record that is on a parking account, or is about to be, and has a name to do with this one's. */
+  #exchanging(systemuserid: string, shown: string, target: string): Repair | undefined {
+    return this.#pool
+      .users()
+      .map((user) => (user === systemuserid ? undefined : this.#repairs.find(user)))
+      .find((other) => other && other.parkingAccount !== null && (sameName(other.from, target) || sameName(other.to, shown)));
   }
 
-  #isGivenAway(repair: Repair, record: SystemUser): boolean {
-    const lastSeen = this.#log.linkOfRecord(record.systemuserid)?.domainname;
-    if ([repair.from, repair.parkingAccount, lastSeen].some((name) => typeof name === 'string' && sameName(name, record.domainname)))
-      return false;
-    const [domain, name] = record.domainname.split('\\');
-    const holder = domain === undefined || name === undefined ? undefined : this.#log.holder(domain, name);
+  /** Somebody else's record is on this parking account: another one may serve. */
+  #isTaken(parkingAccount: string, systemuserid: string, records: readonly SystemUser[]): boolean {
+    const users = records.filter(({ domainname }) => sameName(domainname, parkingAccount));
+    if (users.length === 0 || users.some((user) => user.systemuserid === systemuserid)) return false;
+    this.#pool.avoid(parkingAccount, AVOID_MILLISECONDS);
+    this.#release(systemuserid);
+    return true;
+  }
+
+  /** A record on an account of the pool is parked, whatever the journal says: a write whose answer was lost can come late. */
+  #noteParked(systemuserid: string, shown: string): void {
+    const account = this.#pool.find(shown);
+    if (account === undefined) return;
+    this.#pool.keep(account, systemuserid);
+    this.#repairs.update(systemuserid, { parkingAccount: account });
+  }
+
+  /** The record shows a name that neither it nor its account is known to have had, and that is somebody else's. */
+  #isGivenAway(repair: Repair, { systemuserid, domainname }: SystemUser): boolean {
+    const own = [repair.from, repair.to, repair.parkingAccount, this.#log.linkOfRecord(systemuserid)?.domainname];
+    if (own.some((name) => typeof name === 'string' && sameName(name, domainname))) return false;
+    const [domain, name] = domainname.split('\\');
+    // Not a name of the domain at all: a user outside it, or somebody's hand.
+    if (domain === undefined || name === undefined) return true;
+    const holder = this.#log.holder(domain, name);
     return holder !== undefined && holder !== repair.objectGUID;
   }
 
-  async #park(systemuserid: string, { account, to }: { account: string; to: string }, record: SystemUser | undefined): Promise<boolean> {
-    await this.#record(systemuserid, {
+  async #park(systemuserid: string, { account, to }: { account: string; to: string }, shown: string): Promise<boolean> {
+    const { parked: _, ...times } = this.#repairs.get(systemuserid).times;
+    await this.#repairs.record(systemuserid, {
       state: 'repairing',
       reason: null,
       message: null,
-      from: record?.domainname ?? '',
+      from: shown,
       to,
       parkingAccount: account,
       notBefore: null,
+      times,
     });
-    let shown: string;
+    if (this.#stop.aborted) return false;
     try {
-      shown = await this.#ce.setDomainName(systemuserid, account);
+      await this.#write(systemuserid, account);
     } catch (error) {
-      if (!(error instanceof CustomerEngagementError) || !['held', 'not-in-directory'].includes(error.failure)) throw error;
+      if (!(error instanceof CustomerEngagementError) || error.failure === 'unknown-outcome') throw error;
+      // Certainly nothing was written.
+      this.#repairs.update(systemuserid, { state: 'waiting', parkingAccount: null });
+      if (error.failure !== 'held' && error.failure !== 'not-in-directory') throw error;
       // The account cannot serve now: another one may.
-      this.#pool.release(systemuserid);
       this.#pool.avoid(account, AVOID_MILLISECONDS);
-      this.#update(systemuserid, { parkingAccount: null });
+      this.#release(systemuserid);
       return true;
     }
-    if (!sameName(shown, account)) return true;
-    this.#update(systemuserid, { times: { ...this.#repair(systemuserid).times, parked: new Date().toISOString() } });
-    this.#wakeWaiting();
-    const present = this.#log.identity(this.#repair(systemuserid).objectGUID);
-    const nobodyInTheWay = !this.#waitsFor.has(systemuserid) && present !== undefined && domainName(present) === to;
-    return nobodyInTheWay ? await this.#name(systemuserid, to) : true;
+    const repair = this.#repairs.get(systemuserid);
+    this.#repairs.update(systemuserid, { attempts: 0, times: { ...repair.times, parked: new Date().toISOString() } });
+    return this.#target(repair) === to ? await this.#name(systemuserid, to) : true;
   }
 
   async #name(systemuserid: string, to: string): Promise<boolean> {
-    const repair = this.#repair(systemuserid);
-    if (repair.state !== 'repairing' || repair.to !== to) {
-      await this.#record(systemuserid, { state: 'repairing', reason: null, message: null, to, notBefore: null });
+    const before = this.#repairs.get(systemuserid);
+    if (before.state !== 'repairing' || before.to !== to) {
+      await this.#repairs.record(systemuserid, { state: 'repairing', reason: null, message: null, to, notBefore: null });
     }
-    const shown = await this.#ce.setDomainName(systemuserid, to);
-    if (!sameName(shown, to)) return true;
-    this.#update(systemuserid, { times: { ...this.#repair(systemuserid).times, named: new Date().toISOString() } });
-    const present = this.#log.identity(repair.objectGUID);
-    if (present !== undefined && domainName(present) !== to) return true;
-    await this.#end(systemuserid, { state: 'repaired', reason: null }, { systemuserid, domainname: shown });
+    await this.#write(systemuserid, to);
+    const repair = this.#repairs.get(systemuserid);
+    this.#repairs.update(systemuserid, { attempts: 0, times: { ...repair.times, named: new Date().toISOString() } });
+    const identity = this.#identity(repair);
+    // Renamed again meanwhile.
+    if (identity !== undefined && domainName(identity) !== to) return true;
+    await this.#end(systemuserid, { state: 'repaired', reason: null }, { systemuserid, domainname: to });
     return false;
+  }
+
+  /** @throws CustomerEngagementError of kind 'unknown-outcome' also when the server's answer shows another name */
+  async #write(systemuserid: string, name: string): Promise<void> {
+    if (this.#log.lost.aborted) throw this.#log.lost.reason;
+    const shown = await this.#ce.setDomainName(systemuserid, name);
+    this.#refusals = 0;
+    if (!sameName(shown, name)) {
+      throw new CustomerEngagementError('unknown-outcome', `${this.#ce.name}: the record shows ${shown} after ${name} was written`);
+    }
   }
 
   async #end(
@@ -279,113 +264,70 @@ export class Repairs {
     { state, reason, message }: { state: 'repaired' | 'unneeded' | 'needs-person'; reason: RepairReason | null; message?: string },
     record: Pick<SystemUser, 'systemuserid' | 'domainname'> | undefined,
   ): Promise<void> {
-    const repair = this.#repair(systemuserid);
+    const repair = this.#repairs.get(systemuserid);
     const stillParked = record !== undefined && repair.parkingAccount !== null && sameName(record.domainname, repair.parkingAccount);
     const links = state !== 'needs-person' && record !== undefined ? [linkOf(this.#ce.name, repair.objectGUID, record)] : [];
     const parkingAccount = stillParked ? repair.parkingAccount : null;
-    await this.#record(systemuserid, { state, reason, message: message ?? null, parkingAccount, notBefore: null }, links);
-    this.#waitsFor.delete(systemuserid);
-    if (!stillParked) this.#pool.release(systemuserid);
-    this.#wakeWaiting();
+    await this.#repairs.record(systemuserid, { state, reason, message: message ?? null, parkingAccount, notBefore: null }, links);
+    if (!stillParked) this.#release(systemuserid);
+    this.#wakeWaiting(this.#waiting.other, this.#waiting.other.size);
   }
 
-  async #wait(systemuserid: string, reason: RepairReason, message: string | null, retryAfter?: number): Promise<void> {
-    const repair = this.#repair(systemuserid);
+  async #wait(systemuserid: string, reason: RepairReason, message: string | null, retryAfter = 0): Promise<void> {
+    const repair = this.#repairs.get(systemuserid);
     const attempts = repair.attempts + 1;
-    const milliseconds = Math.max(backoff(attempts, DELAYS[reason] ?? UNTIL_ANOTHER_ENDS), retryAfter ?? 0);
+    const delay = DELAYS[reason] ?? UNTIL_ANOTHER_ENDS;
+    let milliseconds = Math.min(Math.max(backoff(attempts, delay), retryAfter), LONGEST_WAIT);
+    if (reason === 'credentials-refused') {
+      // Everybody waits: each person's try would count towards a lock-out of the service.
+      milliseconds = backoff(++this.#refusals, delay);
+      this.#schedule.pause(milliseconds);
+    }
+    const mayBeParked = repair.parkingAccount !== null;
+    if (reason === 'no-parking-account-free') this.#waiting.account.add(systemuserid);
+    if (reason === 'names-exchanged') this.#waiting.other.add(systemuserid);
     const notBefore = new Date(Date.now() + milliseconds).toISOString();
-    // Before the first write nothing is parked, and another repair may have the account meanwhile.
-    const mayBeParked = repair.state === 'repairing' || repair.parkingAccount !== null;
-    if (!mayBeParked) this.#pool.release(systemuserid);
-    await this.#record(systemuserid, { state: 'waiting', reason, message, attempts, notBefore });
-    this.#wake(systemuserid, milliseconds);
+    const to = mayBeParked ? repair.to : this.#target(repair);
+    const recorded = this.#repairs.record(systemuserid, { state: 'waiting', reason, message, attempts, notBefore, to });
+    // Nothing is parked, and another repair may have the account meanwhile.
+    if (!mayBeParked) this.#release(systemuserid);
+    this.#schedule.wake(systemuserid, milliseconds);
+    await recorded;
   }
 
-  /** What a refusal or failure of Customer Engagement means for the repair. */
-  async #failed(systemuserid: string, error: CustomerEngagementError): Promise<boolean> {
-    const waits: Partial<Record<CustomerEngagementFailure, RepairReason>> = {
-      transient: 'unavailable',
-      'unknown-outcome': 'unavailable',
-      'not-in-directory': 'not-in-directory-yet',
-      credentials: 'credentials-refused',
-      privilege: 'privilege-missing',
-    };
-    const ends: Partial<Record<CustomerEngagementFailure, RepairReason>> = {
-      held: 'held-by-another-record',
-      impossible: error.code === CALLER_CANNOT_CHANGE_OWN_DOMAIN_NAME ? 'own-record' : 'special-user',
-      missing: 'record-missing',
-      refused: 'refused',
-    };
-    const reason = waits[error.failure];
-    if (reason !== undefined) {
-      await this.#wait(systemuserid, reason, error.message, error.retryAfter);
-      return false;
+  async #failed(systemuserid: string, error: CustomerEngagementError): Promise<void> {
+    const repair = this.#repairs.get(systemuserid);
+    const meaning = meaningOf(error, repair);
+    if (meaning.step === 'wait') {
+      await this.#wait(systemuserid, meaning.reason, error.message, error.retryAfter);
+      return;
     }
-    const end = ends[error.failure];
-    const { attempts, parkingAccount } = this.#repair(systemuserid);
-    if (end === undefined || (error.failure === 'refused' && attempts === 0)) {
-      await this.#wait(systemuserid, 'unavailable', error.message, error.retryAfter);
-      return false;
-    }
-    const record = parkingAccount === null ? undefined : { systemuserid, domainname: parkingAccount };
-    await this.#end(systemuserid, { state: 'needs-person', reason: end, message: error.message }, record);
-    return false;
+    const { parkingAccount } = repair;
+    const gone = error.failure === 'missing' || parkingAccount === null;
+    const record = gone ? undefined : { systemuserid, domainname: parkingAccount };
+    await this.#end(systemuserid, { state: 'needs-person', reason: meaning.reason, message: error.message }, record);
   }
 
-  /** A record left its name, or an account was released: whoever waited for that looks again. */
-  #wakeWaiting(): void {
-    this.#era++;
-    for (const [systemuserid, repair] of this.#open) {
-      if (repair.reason === null || !WAITS_FOR_ANOTHER.includes(repair.reason)) continue;
-      this.#update(systemuserid, { notBefore: null });
-      this.#due.next(systemuserid);
+  #release(systemuserid: string): void {
+    if (this.#pool.release(systemuserid)) this.#wakeWaiting(this.#waiting.account, 1);
+  }
+
+  /** Those who have waited longest look again. */
+  #wakeWaiting(waiting: Set<string>, howMany: number): void {
+    for (const systemuserid of [...waiting].slice(0, howMany)) {
+      waiting.delete(systemuserid);
+      this.#repairs.update(systemuserid, { notBefore: null });
+      this.#schedule.wake(systemuserid);
     }
   }
 
-  #wake(systemuserid: string, milliseconds: number): void {
-    this.#timers.add(timer(milliseconds).subscribe(() => this.#due.next(systemuserid)));
+  #identity(repair: Repair): Identity | undefined {
+    return this.#log.identity(repair.objectGUID);
   }
 
-  #repair(systemuserid: string): Repair {
-    const repair = this.#open.get(systemuserid);
-    if (repair === undefined) throw new Error(`no open repair of ${systemuserid}`);
-    return repair;
+  /** The name that the record is to get. */
+  #target(repair: Repair): string {
+    const identity = this.#identity(repair);
+    return identity === undefined ? repair.to : domainName(identity);
   }
-
-  /** Known from now on, not yet in the journal. */
-  #update(systemuserid: string, patch: Partial<Repair>): void {
-    this.#open.set(systemuserid, { ...this.#repair(systemuserid), ...patch });
-  }
-
-  /** Known and durable once it resolves. */
-  async #record(systemuserid: string, patch: Partial<Repair>, links: readonly Link[] = []): Promise<void> {
-    this.#update(systemuserid, { ...patch, at: new Date().toISOString() });
-    const repair = this.#repair(systemuserid);
-    await this.#log.record({ repairs: [repair], links });
-    if (!isOpen(repair) && this.#open.get(systemuserid)?.sequence === repair.sequence) this.#open.delete(systemuserid);
-    this.#recorded.next(repair);
-  }
-}
-
-/** The caller cannot change their own domain name (Web service error codes). */
-const CALLER_CANNOT_CHANGE_OWN_DOMAIN_NAME = 0x80044161;
-
-function newRepair(event: ChangeEvent, link: Link): Repair {
-  return {
-    organization: link.organization,
-    systemuserid: link.systemuserid,
-    objectGUID: event.objectGUID,
-    state: 'waiting',
-    reason: null,
-    message: null,
-    from: event.before ? domainName(event.before) : link.domainname,
-    to: '',
-    parkingAccount: null,
-    attempts: 0,
-    notBefore: null,
-    eventId: eventId(event),
-    sequence: event.sequence,
-    times: { observed: event.observed.time },
-    at: event.observed.time,
-  };
 }

@@ -1,0 +1,87 @@
+/**
+ * Who is to be looked at when: several side by side, each only once at a time, first come first served. Whoever is woken
+ * while it is being looked at is looked at again afterwards.
+ */
+export class Schedule {
+  readonly #look: (id: string) => Promise<void>;
+  readonly #atOnce: number;
+  readonly #due = new Set<string>();
+  readonly #busy = new Set<string>();
+  readonly #timers = new Map<string, NodeJS.Timeout>();
+  readonly #ended = Promise.withResolvers<void>();
+  #pause: NodeJS.Timeout | undefined;
+  #stopped = false;
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor(look: (id: string) => Promise<void>, atOnce: number) {
+    this.#look = look;
+    this.#atOnce = atOnce;
+    this.#ended.promise.catch(() => {}); // whoever asks for it is told
+  }
+
+  /**
+   * Resolves when it was stopped and nothing is being looked at any more; rejects then, with the first error, when a look failed,
+   * which stops it as well.
+   */
+  get ended(): Promise<void> {
+    return this.#ended.promise;
+  }
+
+  /** In so many milliseconds; an earlier alarm of the same id is forgotten. */
+  wake(id: string, milliseconds = 0): void {
+    if (this.#stopped) return;
+    clearTimeout(this.#timers.get(id));
+    this.#timers.delete(id);
+    if (milliseconds > 0) {
+      const ring = () => {
+        this.#timers.delete(id);
+        this.#due.add(id);
+        this.#next();
+      };
+      this.#timers.set(id, setTimeout(ring, milliseconds));
+    } else {
+      this.#due.add(id);
+      this.#next();
+    }
+  }
+
+  /** Begins nothing for so many milliseconds. */
+  pause(milliseconds: number): void {
+    if (this.#stopped) return;
+    clearTimeout(this.#pause);
+    this.#pause = setTimeout(() => {
+      this.#pause = undefined;
+      this.#next();
+    }, milliseconds);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    for (const timer of [...this.#timers.values(), this.#pause]) clearTimeout(timer);
+    this.#next();
+  }
+
+  #next(): void {
+    for (const id of this.#due) {
+      if (this.#stopped || this.#pause !== undefined || this.#busy.size >= this.#atOnce) break;
+      if (!this.#busy.has(id)) void this.#begin(id);
+    }
+    if (!this.#stopped || this.#busy.size > 0) return;
+    if (this.#failure === undefined) this.#ended.resolve();
+    else this.#ended.reject(this.#failure.error);
+  }
+
+  async #begin(id: string): Promise<void> {
+    this.#due.delete(id);
+    this.#busy.add(id);
+    try {
+      await this.#look(id);
+    } catch (error) {
+      this.#failure ??= { error };
+      this.stop();
+    } finally {
+      this.#busy.delete(id);
+      this.#next();
+    }
+  }
+}
