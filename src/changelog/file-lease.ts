@@ -21,7 +21,7 @@ export class FileLease implements Disposable {
       signal.throwIfAborted();
       const lease = FileLease.tryAcquire(file);
       if (lease !== undefined) return lease;
-      await sleep(POLL, undefined, { signal });
+      await sleep(POLL, undefined, { signal }).catch(() => signal.throwIfAborted());
     }
   }
 

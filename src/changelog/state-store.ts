@@ -11,9 +11,9 @@ const SCHEMA_VERSION = '1';
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS identity (guid TEXT PRIMARY KEY, name TEXT NOT NULL, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-  CREATE INDEX IF NOT EXISTS identity_name ON identity (name);
-  CREATE TABLE IF NOT EXISTS released (name TEXT PRIMARY KEY, guid TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS identity (guid TEXT PRIMARY KEY, sequence INTEGER NOT NULL, name TEXT, value TEXT) STRICT, WITHOUT ROWID;
+  CREATE INDEX IF NOT EXISTS identity_name ON identity (name, sequence);
+  CREATE TABLE IF NOT EXISTS released (name TEXT PRIMARY KEY, sequence INTEGER NOT NULL, guid TEXT NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS position (naming_context TEXT PRIMARY KEY, time TEXT NOT NULL, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS repair (
     organization TEXT NOT NULL, systemuserid TEXT NOT NULL, open INTEGER NOT NULL, value TEXT NOT NULL,
@@ -40,15 +40,26 @@ export class StateStore implements KnownIdentities, Disposable {
    */
   constructor(file: string, { durable }: { durable: boolean }) {
     this.database = new DatabaseSync(file, { timeout: 10_000 });
-    this.database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${durable ? 'FULL' : 'NORMAL'}; PRAGMA cache_size = -16000;`);
-    this.transaction(() => {
-      this.database.exec(SCHEMA);
-      const version = this.meta('schema') ?? SCHEMA_VERSION;
-      if (version !== SCHEMA_VERSION) {
-        throw new LogError(`${file} was written by another version of Namesake (its schema is ${version}, this one's ${SCHEMA_VERSION})`);
-      }
-      this.setMeta('schema', SCHEMA_VERSION);
-    });
+    try {
+      this.database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${durable ? 'FULL' : 'NORMAL'}; PRAGMA cache_size = -16000;`);
+      this.transaction(() => {
+        this.database.exec(SCHEMA);
+        const version = this.meta('schema') ?? SCHEMA_VERSION;
+        if (version !== SCHEMA_VERSION) {
+          throw new LogError(`${file} was written by another version of Namesake (its schema is ${version}, this one's ${SCHEMA_VERSION})`);
+        }
+        this.setMeta('schema', SCHEMA_VERSION);
+      });
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Reads the whole file. @throws when it is damaged */
+  check(): void {
+    const [first] = this.database.prepare('PRAGMA quick_check(1)').all();
+    if (first?.quick_check !== 'ok') throw new LogError(`the file is damaged: ${String(first?.quick_check)}`);
   }
 
   /** Prepares a statement once. */
@@ -78,8 +89,10 @@ export class StateStore implements KnownIdentities, Disposable {
     return parsed(Identity, this.sql('SELECT value FROM identity WHERE guid = ?').get(objectGUID));
   }
 
+  /** When a swap is known half, two accounts have the name: the one that took it last. */
   holder(domain: string, sAMAccountName: string): string | undefined {
-    return text(this.sql('SELECT guid AS value FROM identity WHERE name = ?').get(fullName(domain, sAMAccountName)));
+    const query = 'SELECT guid AS value FROM identity WHERE name = ? ORDER BY sequence DESC LIMIT 1';
+    return text(this.sql(query).get(fullName(domain, sAMAccountName)));
   }
 
   formerHolder(domain: string, sAMAccountName: string): string | undefined {
@@ -87,26 +100,38 @@ export class StateStore implements KnownIdentities, Disposable {
   }
 
   count(table: 'identity' | 'link'): number {
-    return Number(this.sql(`SELECT count(*) AS value FROM ${table}`).get()?.value ?? 0);
+    return Number(this.sql(`SELECT count(value) AS value FROM ${table}`).get()?.value ?? 0);
   }
 
-  putIdentity(objectGUID: string, identity: Identity | null): void {
-    if (identity === null) {
-      this.sql('DELETE FROM identity WHERE guid = ?').run(objectGUID);
-    } else {
-      const name = fullName(identity.domain, identity.sAMAccountName);
-      this.sql('INSERT OR REPLACE INTO identity (guid, name, value) VALUES (?, ?, ?)').run(objectGUID, name, JSON.stringify(identity));
-    }
+  /**
+   * Identities, events and released names may come in any order and more than once: the latest one stays. Of an account that is
+   * gone the sequence stays, so that no older report brings it back.
+   *
+   * @param sequence the last event of the log when this was so
+   */
+  putIdentity(objectGUID: string, identity: Identity | null, sequence: number): void {
+    const name = identity && fullName(identity.domain, identity.sAMAccountName);
+    this.sql(
+      `INSERT INTO identity (guid, sequence, name, value) VALUES (?, ?, ?, ?)
+       ON CONFLICT (guid) DO UPDATE SET sequence = excluded.sequence, name = excluded.name, value = excluded.value
+       WHERE excluded.sequence >= sequence`,
+    ).run(objectGUID, sequence, name, identity && JSON.stringify(identity));
   }
 
-  /** Remembers the last event, and who gave up a name: from events alone, so that it is the same however the store came to be. */
+  /** Remembers the last event, what it made of its account, and who gave up a name. */
   putEvent(event: ChangeEvent): void {
+    this.putIdentity(event.objectGUID, event.after, event.sequence);
     const released = releasedName(event);
     if (released !== undefined) {
-      const name = fullName(released.domain, released.sAMAccountName);
-      this.sql('INSERT OR REPLACE INTO released (name, guid) VALUES (?, ?)').run(name, event.objectGUID);
+      this.sql(
+        `INSERT INTO released (name, sequence, guid) VALUES (?, ?, ?)
+         ON CONFLICT (name) DO UPDATE SET sequence = excluded.sequence, guid = excluded.guid WHERE excluded.sequence >= sequence`,
+      ).run(fullName(released.domain, released.sAMAccountName), event.sequence, event.objectGUID);
     }
-    if (event.sequence > this.sequence) this.setMeta('last-event', JSON.stringify(event));
+    if (event.sequence >= this.sequence) {
+      this.setMeta('last-event', JSON.stringify(event));
+      this.putSequence(event.sequence);
+    }
   }
 
   get lastEvent(): ChangeEvent | undefined {
@@ -114,9 +139,13 @@ export class StateStore implements KnownIdentities, Disposable {
     return event === undefined ? undefined : ChangeEvent.parse(JSON.parse(event));
   }
 
-  /** The sequence of the last event that this store knows of. */
+  /** The sequence of the last event that this store knows of. The event itself may have left the log meanwhile. */
   get sequence(): number {
-    return Number(this.sql("SELECT value ->> 'sequence' AS sequence FROM meta WHERE key = 'last-event'").get()?.sequence ?? 0);
+    return Number(this.meta('sequence') ?? 0);
+  }
+
+  putSequence(sequence: number): void {
+    if (sequence > this.sequence) this.setMeta('sequence', String(sequence));
   }
 
   position(namingContext: string): Position | undefined {
@@ -187,6 +216,12 @@ export class StateStore implements KnownIdentities, Disposable {
     this.#statements.clear();
     if (this.database.isOpen) this.database.close();
   }
+}
+
+/** For each account of a batch the last of its events, or the last before the batch when it has none. */
+export function sequencesOf(guids: Iterable<string>, events: readonly ChangeEvent[], before: number): Map<string, number> {
+  const last = new Map(events.map(({ objectGUID, sequence }) => [objectGUID, sequence]));
+  return new Map(Array.from(guids, (objectGUID) => [objectGUID, last.get(objectGUID) ?? before]));
 }
 
 /** Gives changes their place in the log. */

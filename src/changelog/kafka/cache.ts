@@ -1,20 +1,30 @@
 import { rmSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Admin, Kafka, KafkaMessage } from 'kafkajs';
 import { z } from 'zod';
-import { Identity } from '../../../streams/identity.ts';
+import type { ChangeEvent } from '../../../streams/change.ts';
+import type { Batch } from '../../../streams/change-log.ts';
 import { Position } from '../../../streams/position.ts';
 import { Link, Repair } from '../../../streams/repair.ts';
 import { TOPICS } from '../../../streams/topics.ts';
 import { StateStore } from '../state-store.ts';
-import { fromMessage } from './envelope.ts';
-import { offsetsOf, type Range, readRanges } from './tail.ts';
+import { fromMessage, fromStateMessage } from './envelope.ts';
+import { type Offsets, offsetsOf, type Range, readRanges } from './tail.ts';
+import type { Written } from './transactions.ts';
 
-/** A record of the position topic. */
+/** A record of the position topic: where a listener stands. Key: naming context. */
 export const PositionRecord = z.looseObject({ position: Position, time: z.iso.datetime() });
+/** Key of the record of the position topic that tells how many events there were, also when they have left their topic. */
+export const SEQUENCE_KEY = 'sequence';
+export const SequenceRecord = z.looseObject({ sequence: z.int().positive() });
 
 /** What is known falls into two parts, each written by others and read up by itself. */
 const PARTS = {
-  identities: { topics: ['change', 'state', 'position'], tables: ['identity', 'released', 'position'], meta: ['anchor', 'last-event'] },
+  identities: {
+    topics: ['change', 'state', 'position'],
+    tables: ['identity', 'released', 'position'],
+    meta: ['anchor', 'last-event', 'sequence'],
+  },
   repairs: { topics: ['repair', 'link'], tables: ['repair', 'link'], meta: [] },
 } as const satisfies Record<string, { topics: (keyof typeof TOPICS)[]; tables: string[]; meta: string[] }>;
 export type Part = keyof typeof PARTS;
@@ -27,6 +37,23 @@ const Checkpoint = z.object({
   next: z.record(z.string(), z.string()),
 });
 type Checkpoint = z.infer<typeof Checkpoint>;
+
+/** From the last message of a transaction to what follows its mark. */
+const AFTER_MARK = 2n;
+/** Milliseconds in which brokers mark a transaction that they have accepted. */
+const MARKED_WITHIN = 3_000;
+const POLL = 50;
+
+/** A batch as the cache takes it over once it is written. */
+export interface WrittenBatch {
+  readonly batch: Batch;
+  readonly events: readonly ChangeEvent[];
+  /** By objectGUID. */
+  readonly sequences: ReadonlyMap<string, number>;
+  readonly time: string;
+  /** The last record of the position topic, when the batch has one. */
+  readonly positionRecord: string | undefined;
+}
 
 /** A record that has to be where it was if the topic is still the same one. */
 const Anchor = z.object({ offset: z.string(), value: z.string() });
@@ -50,6 +77,8 @@ export class TopicCache {
   readonly #admin: Admin;
   readonly #settings: CacheSettings;
   readonly #topics: Record<keyof typeof TOPICS, string>;
+  /** Organizations whose repairs are recorded here: what their records say is known before it is read. */
+  readonly #recording = new Set<string>();
 
   constructor(file: string, kafka: Kafka, admin: Admin, settings: CacheSettings) {
     this.store = openCache(file, settings.onRebuild);
@@ -59,34 +88,50 @@ export class TopicCache {
     this.#topics = topicNames(settings.topicPrefix);
   }
 
-  /** Reads what was committed since. Nobody may use that part meanwhile: it passes through older states again. @throws LogError */
+  /** Reads what was committed since. @throws LogError */
   async catchUp(part: Part): Promise<void> {
     const of = `${(await this.#admin.describeCluster()).clusterId}/${this.#settings.topicPrefix}`;
     const offsets = await this.#offsets(part);
     const checkpoint = this.#usable(part, of, offsets);
-    const ranges = offsets.map(({ topic, partition, low, high }): Range => {
-      const next = checkpoint?.next[`${topic}/${partition}`];
-      return { topic, partition, from: next === undefined ? low : BigInt(next), end: high };
+    const whole = offsets.map(({ topic, partition, low, high }): Range => ({ topic, partition, from: low, end: high }));
+    const news = whole.map((range) => {
+      const next = checkpoint?.next[`${range.topic}/${range.partition}`];
+      return next === undefined ? range : { ...range, from: BigInt(next) };
     });
     if (checkpoint === undefined) this.#clear(part);
-    if (ranges.some(({ from, end }) => from < end) && !(await this.#read(ranges))) {
+    if (news.some(({ from, end }) => from < end) && !(await this.#read(news))) {
       this.#settings.onRebuild('it belongs to topics that have been replaced');
+      this.#clear('identities');
       this.#clear('repairs');
-      this.#clear(part);
-      await this.#read(offsets.map(({ topic, partition, low, high }) => ({ topic, partition, from: low, end: high })));
+      await this.#read(whole);
     }
-    this.#setCheckpoint(part, of, offsets);
+    const next = Object.fromEntries(offsets.map(({ topic, partition, high }) => [`${topic}/${partition}`, String(high)]));
+    // What is recorded here in parallel may fail after it was passed over above.
+    if (part === 'identities' || this.#recording.size === 0) this.#setCheckpoint(part, { of, time: Date.now(), next });
   }
 
-  /** Notes that everything up to the present end is known: true for the only writer of a part, between two of its writes. */
-  async checkpoint(part: Part): Promise<void> {
-    const stored = this.#checkpoint(part);
-    if (stored !== undefined) this.#setCheckpoint(part, stored.of, await this.#offsets(part));
+  /** From now on the repairs of this organization are recorded here, and reading up leaves them alone. */
+  beginRecording(organization: string): void {
+    this.#recording.add(organization);
   }
 
-  /** The last record of the position topic that is known, by which the topic is recognized. */
-  setAnchor(offset: string, value: string): void {
-    this.store.setMeta('anchor', JSON.stringify({ offset, value }));
+  endRecording(organization: string): void {
+    this.#recording.delete(organization);
+  }
+
+  /** Takes over what the only writer of identities has just written. */
+  wrote({ batch, events, sequences, time, positionRecord }: WrittenBatch, written: readonly Written[]): void {
+    this.store.transaction(() => {
+      for (const event of events) this.store.putEvent(event);
+      for (const [objectGUID, identity] of batch.identities) this.store.putIdentity(objectGUID, identity, sequences.get(objectGUID) ?? 0);
+      if (batch.position !== undefined) this.store.putPosition(batch.position, time);
+      const end = written.find(({ topic }) => topic === this.#topics.position);
+      if (end !== undefined && positionRecord !== undefined) this.#setAnchor(String(end.last), positionRecord);
+      const stored = this.#checkpoint('identities');
+      if (stored === undefined) return;
+      const next = Object.fromEntries(written.map(({ topic, partition, last }) => [`${topic}/${partition}`, String(last + AFTER_MARK)]));
+      this.#setCheckpoint('identities', { ...stored, time: Date.now(), next: { ...stored.next, ...next } });
+    });
   }
 
   /** @returns false when the topics turn out to be others than those that the cache was made of */
@@ -94,20 +139,26 @@ export class TopicCache {
     const stored = this.store.meta('anchor');
     const anchor = stored === undefined ? undefined : Anchor.parse(JSON.parse(stored));
     let recognized = anchor === undefined;
-    const from = ranges.map((range) =>
-      anchor !== undefined && range.topic === this.#topics.position ? { ...range, from: BigInt(anchor.offset) } : range,
-    );
+    const from = anchor === undefined ? ranges : await this.#withAnchor(ranges, BigInt(anchor.offset));
     await readRanges(this.#kafka, this.#admin, this.#settings.topicPrefix, from, (topic, partition, messages) => {
       if (topic === this.#topics.position && !recognized) {
         const [first] = messages;
         recognized = first?.offset === anchor?.offset && first?.value?.toString() === anchor?.value;
         if (!recognized) return;
       }
+      const wanted = ranges.some((range) => range.topic === topic) ? messages : [];
       this.store.transaction(() => {
-        for (const message of messages) this.#apply(topic, partition, message);
+        for (const message of wanted) this.#apply(topic, partition, message);
       });
     });
     return recognized;
+  }
+
+  /** The position topic is read from its last known record on, whatever else is read. */
+  async #withAnchor(ranges: readonly Range[], offset: bigint): Promise<Range[]> {
+    const others = ranges.filter(({ topic }) => topic !== this.#topics.position);
+    const position = await offsetsOf(this.#kafka, [this.#topics.position]);
+    return [...others, ...position.map(({ topic, partition, high }): Range => ({ topic, partition, from: offset, end: high }))];
   }
 
   #apply(topic: string, partition: number, message: KafkaMessage): void {
@@ -120,35 +171,52 @@ export class TopicCache {
 
   #applyValid(topic: string, message: KafkaMessage): void {
     const { store } = this;
-    const key = message.key?.toString() ?? '';
-    const value: unknown = message.value === null ? null : JSON.parse(message.value.toString());
     switch (topic) {
       case this.#topics.change:
         store.putEvent(fromMessage(message));
         return;
-      case this.#topics.state:
-        store.putIdentity(key, value === null ? null : Identity.parse(value));
-        return;
-      case this.#topics.position: {
-        const { position, time } = PositionRecord.parse(value);
-        store.putPosition(position, time);
-        this.setAnchor(message.offset, message.value?.toString() ?? '');
+      case this.#topics.state: {
+        const { objectGUID, identity, sequence } = fromStateMessage(message);
+        store.putIdentity(objectGUID, identity, sequence);
         return;
       }
-      case this.#topics.repair:
-        store.putRepair(Repair.parse(value));
+      case this.#topics.position: {
+        if (message.key?.toString() === SEQUENCE_KEY) {
+          store.putSequence(SequenceRecord.parse(contentOf(message)).sequence);
+        } else {
+          const { position, time } = PositionRecord.parse(contentOf(message));
+          store.putPosition(position, time);
+        }
+        this.#setAnchor(message.offset, message.value?.toString() ?? '');
         return;
-      case this.#topics.link:
-        store.putLink(Link.parse(value));
+      }
+      case this.#topics.repair: {
+        const repair = Repair.parse(contentOf(message));
+        if (!this.#recording.has(repair.organization)) store.putRepair(repair);
         return;
+      }
+      case this.#topics.link: {
+        const link = Link.parse(contentOf(message));
+        if (!this.#recording.has(link.organization)) store.putLink(link);
+        return;
+      }
     }
   }
 
-  #offsets(part: Part): ReturnType<typeof offsetsOf> {
-    return offsetsOf(
-      this.#admin,
-      PARTS[part].topics.map((topic) => this.#topics[topic]),
-    );
+  /** The last record of the position topic that is known, by which the topics are recognized. */
+  #setAnchor(offset: string, value: string): void {
+    this.store.setMeta('anchor', JSON.stringify({ offset, value }));
+  }
+
+  /** Behind what is known the ends can be for a moment only, until the brokers have marked the last transaction. */
+  async #offsets(part: Part): Promise<Offsets[]> {
+    const topics = PARTS[part].topics.map((topic) => this.#topics[topic]);
+    const next = this.#checkpoint(part)?.next ?? {};
+    for (const deadline = Date.now() + MARKED_WITHIN; ; await sleep(POLL)) {
+      const offsets = await offsetsOf(this.#kafka, topics);
+      const isBehind = offsets.some(({ topic, partition, high }) => BigInt(next[`${topic}/${partition}`] ?? 0) > high);
+      if (!isBehind || Date.now() > deadline) return offsets;
+    }
   }
 
   #checkpoint(part: Part): Checkpoint | undefined {
@@ -156,12 +224,11 @@ export class TopicCache {
     return stored === undefined ? undefined : Checkpoint.parse(JSON.parse(stored));
   }
 
-  #setCheckpoint(part: Part, of: string, offsets: Awaited<ReturnType<typeof offsetsOf>>): void {
-    const next = Object.fromEntries(offsets.map(({ topic, partition, high }) => [`${topic}/${partition}`, String(high)]));
-    this.store.setMeta(`checkpoint-${part}`, JSON.stringify({ of, time: Date.now(), next } satisfies Checkpoint));
+  #setCheckpoint(part: Part, checkpoint: Checkpoint): void {
+    this.store.setMeta(`checkpoint-${part}`, JSON.stringify(checkpoint));
   }
 
-  #usable(part: Part, of: string, offsets: Awaited<ReturnType<typeof offsetsOf>>): Checkpoint | undefined {
+  #usable(part: Part, of: string, offsets: readonly Offsets[]): Checkpoint | undefined {
     const stored = this.#checkpoint(part);
     if (stored === undefined) return undefined;
     const unusable = (why: string) => {
@@ -172,8 +239,8 @@ export class TopicCache {
     if (Date.now() - stored.time >= this.#settings.deleteRetention)
       return unusable('it is older than the marks of deletions in the topics');
     for (const { topic, partition, low, high } of offsets) {
-      const next = stored.next[`${topic}/${partition}`];
-      if (next === undefined || BigInt(next) > high || BigInt(next) < low) return unusable(`it does not fit to what ${topic} holds`);
+      const next = BigInt(stored.next[`${topic}/${partition}`] ?? low);
+      if (next > high || next < low) return unusable(`it does not fit to what ${topic} holds`);
     }
     return stored;
   }
@@ -181,7 +248,9 @@ export class TopicCache {
   #clear(part: Part): void {
     const { tables, meta } = PARTS[part];
     this.store.transaction(() => {
-      for (const table of tables) this.store.database.exec(`DELETE FROM ${table}`);
+      const own = [...this.#recording];
+      const others = part === 'repairs' ? `WHERE organization NOT IN (${own.map(() => '?').join()})` : '';
+      for (const table of tables) this.store.database.prepare(`DELETE FROM ${table} ${others}`).run(...(part === 'repairs' ? own : []));
       for (const key of [`checkpoint-${part}`, ...meta]) this.store.sql('DELETE FROM meta WHERE key = ?').run(key);
     });
   }
@@ -198,11 +267,19 @@ export function topicNames(prefix: string): Record<keyof typeof TOPICS, string> 
   };
 }
 
+function contentOf(message: KafkaMessage): unknown {
+  return JSON.parse(message.value?.toString() ?? 'null');
+}
+
 /** A cache that cannot be read, whatever the reason, is made anew. */
 function openCache(file: string, onRebuild: (why: string) => void): StateStore {
+  let store: StateStore | undefined;
   try {
-    return new StateStore(file, { durable: false });
+    store = new StateStore(file, { durable: false });
+    store.check();
+    return store;
   } catch (error) {
+    store?.[Symbol.dispose]();
     onRebuild(error instanceof Error ? error.message : String(error));
     for (const suffix of ['', '-wal', '-shm']) rmSync(file + suffix, { force: true });
     return new StateStore(file, { durable: false });

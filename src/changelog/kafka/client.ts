@@ -36,6 +36,8 @@ export const SESSION_TIMEOUT = 8_000;
 export const HEARTBEAT_INTERVAL = 2_000;
 /** Milliseconds that a fetch waits at the broker for something new; also the longest that a stop waits for it. */
 export const FETCH_WAIT = 2_000;
+/** Milliseconds that a close waits for the brokers. */
+const FAREWELL = 2_300;
 
 /** @throws LogError for settings that cannot be right */
 export function kafkaClient(settings: KafkaSettings): Kafka {
@@ -59,7 +61,16 @@ export function kafkaClient(settings: KafkaSettings): Kafka {
         onClientLog(LEVELS[level] ?? 'debug', log.message),
   };
   if (tls !== undefined) config.ssl = tls.caFile === undefined ? true : { ca: [readFileSync(tls.caFile)] };
-  if (sasl !== undefined) config.sasl = { mechanism: sasl.mechanism, username: sasl.username, password: sasl.password() } as SASLOptions;
+  if (sasl !== undefined) {
+    const { mechanism, username } = sasl;
+    config.sasl = {
+      mechanism,
+      username,
+      get password() {
+        return sasl.password();
+      },
+    } as SASLOptions;
+  }
   return new Kafka(config);
 }
 
@@ -86,7 +97,39 @@ export function asLogError(doing: string, error: unknown): FencedError | LogErro
 /** What brokers answer for a moment after they started; this client does not try again by itself while joining a group. */
 const COORDINATOR_LOADING = ['GROUP_LOAD_IN_PROGRESS', 'GROUP_COORDINATOR_NOT_AVAILABLE', 'NOT_COORDINATOR_FOR_GROUP'];
 
-/** Whether a consumer fell only because its group's coordinator is still loading; such a consumer starts again by itself. */
-export function isCoordinatorLoading(crash: { error: Error; restart: boolean }): boolean {
-  return crash.restart && 'type' in crash.error && COORDINATOR_LOADING.includes(String(crash.error.type));
+/** Whether a consumer fell only because its group's coordinator is still loading. */
+export function isCoordinatorLoading(error: Error): boolean {
+  return 'type' in error && COORDINATOR_LOADING.includes(String(error.type));
+}
+
+/** Waits for a close, but not for ever: brokers that are gone answer to no farewell. */
+export async function farewell(closing: Promise<unknown>): Promise<void> {
+  const { promise: enough, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, FAREWELL);
+  await Promise.race([closing.catch(() => {}), enough]);
+  clearTimeout(timer);
+}
+
+/**
+ * Brings what is being opened. When the signal aborts it must come or fail soon; else its reason is thrown, and what comes later
+ * is closed again.
+ */
+export async function unlessAborted<T extends AsyncDisposable>(opening: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: tooLate, reject } = Promise.withResolvers<never>();
+  let timer: NodeJS.Timeout | undefined;
+  const onAbort = () => {
+    timer = setTimeout(() => reject(signal.reason), FAREWELL);
+  };
+  if (signal.aborted) onAbort();
+  else signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([opening, tooLate]);
+  } catch (error) {
+    opening.then((late) => late[Symbol.asyncDispose]()).catch(() => {});
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', onAbort);
+  }
 }

@@ -1,6 +1,8 @@
 import { CloudEvent, Kafka as KafkaBinding } from 'cloudevents';
-import type { IHeaders, Message } from 'kafkajs';
+import type { IHeaders, KafkaMessage, Message } from 'kafkajs';
+import { z } from 'zod';
 import { ChangeEvent, eventId } from '../../../streams/change.ts';
+import { Identity } from '../../../streams/identity.ts';
 
 const TYPE_PREFIX = 'namesake.identity.';
 /** Digits of ce_sequence: zero-padded, since the CloudEvents extension compares it as text. */
@@ -26,6 +28,23 @@ export function toMessage(event: ChangeEvent, source: string): Message & { key: 
   const { ce_datacontenttype: _repeated, ...headers } = KafkaBinding.binary(cloudEvent).headers as Record<string, unknown>;
   const present = Object.entries(headers).filter((header): header is [string, string] => typeof header[1] === 'string');
   return { key: event.objectGUID, value: JSON.stringify(event), headers: Object.fromEntries(present) as IHeaders };
+}
+
+/** Header of an identity on its topic: the last event of the log when the identity was so. */
+const SEQUENCE_HEADER = 'sequence';
+
+/** What is known of an account from now on, as it stands on the topic; null when the account is gone. */
+export function toStateMessage(objectGUID: string, identity: Identity | null, sequence: number): Message & { key: string } {
+  return { key: objectGUID, value: identity && JSON.stringify(identity), headers: { [SEQUENCE_HEADER]: String(sequence) } };
+}
+
+/** @throws when it is not an identity of ours */
+export function fromStateMessage(message: KafkaMessage): { objectGUID: string; identity: Identity | null; sequence: number } {
+  const objectGUID = z.guid().parse(message.key?.toString());
+  const identity = message.value === null ? null : Identity.parse(JSON.parse(message.value.toString()));
+  if (identity !== null && identity.objectGUID !== objectGUID) throw new Error('the key is not the objectGUID of the identity');
+  const sequence = z.coerce.number().int().nonnegative().parse(message.headers?.[SEQUENCE_HEADER]?.toString());
+  return { objectGUID, identity, sequence };
 }
 
 /** @throws when the value is not an event of ours */

@@ -52,7 +52,9 @@ export class Journal {
         });
         for (const { resolve } of entries) resolve();
       } catch (error) {
-        for (const { reject } of entries) reject(error);
+        // Also when only the cache failed: it does not know now what the log does, and must not be written on.
+        const failure = this.#writer.fail(error);
+        for (const { reject } of entries) reject(failure);
       }
     }
     this.#writing = false;

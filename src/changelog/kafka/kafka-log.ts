@@ -5,13 +5,13 @@ import type { ChangeEvent } from '../../../streams/change.ts';
 import { type Batch, type ChangeLog, type ListenerLog, LogError, type LogStatus, type RepairerLog } from '../../../streams/change-log.ts';
 import { FileLease } from '../file-lease.ts';
 import { mutex } from '../mutex.ts';
-import { numbered } from '../state-store.ts';
-import { TopicCache, topicNames } from './cache.ts';
-import { asLogError, type KafkaSettings, kafkaClient } from './client.ts';
-import { ldapUrl, parseEvent, toMessage } from './envelope.ts';
+import { numbered, sequencesOf } from '../state-store.ts';
+import { type Part, SEQUENCE_KEY, TopicCache, topicNames } from './cache.ts';
+import { asLogError, farewell, type KafkaSettings, kafkaClient, unlessAborted } from './client.ts';
+import { ldapUrl, parseEvent, toMessage, toStateMessage } from './envelope.ts';
 import { Journal } from './journal.ts';
 import { GroupLease } from './lease.ts';
-import { subscribeGroup } from './subscription.ts';
+import { GroupSubscription } from './subscription.ts';
 import { offsetsOf, readRanges } from './tail.ts';
 import { ensureTopics } from './topics.ts';
 import { TransactionalWriter } from './transactions.ts';
@@ -33,9 +33,7 @@ export class KafkaLog implements ChangeLog {
   /** Reading up and appending exclude each other: what is read must not overwrite what was just appended. */
   readonly #exclusive = mutex();
   #opened: Promise<{ cache: TopicCache; lock: FileLease | undefined }> | undefined;
-  /** Who works here: whoever writes a part makes it known, and nothing needs to be read up. */
   #listening = false;
-  #repairing = 0;
 
   constructor(settings: KafkaSettings, options: KafkaLogOptions) {
     this.name = `kafka ${settings.brokers.join(',')}${settings.topicPrefix === '' ? '' : ` (${settings.topicPrefix}*)`}`;
@@ -47,7 +45,17 @@ export class KafkaLog implements ChangeLog {
   }
 
   async openListener(signal: AbortSignal): Promise<ListenerLog> {
-    const { cache } = await this.#open();
+    signal.throwIfAborted();
+    return await unlessAborted(this.#openListener(signal), signal);
+  }
+
+  async openRepairer(organization: string, signal: AbortSignal): Promise<RepairerLog> {
+    signal.throwIfAborted();
+    return await unlessAborted(this.#openRepairer(organization, signal), signal);
+  }
+
+  async #openListener(signal: AbortSignal): Promise<ListenerLog> {
+    const { cache } = await this.#open({ create: true });
     const { lease, writer, close } = await this.#becomeWriter('listener', this.#topics.position, signal);
     try {
       await this.#exclusive(() => cache.catchUp('identities'));
@@ -66,35 +74,29 @@ export class KafkaLog implements ChangeLog {
       formerHolder: (domain, name) => store.formerHolder(domain, name),
       append: (batch) => this.#exclusive(() => this.#append(batch, cache, writer)),
       [Symbol.asyncDispose]: async () => {
-        await this.#exclusive(() => cache.checkpoint('identities')).catch(() => {});
         this.#listening = false;
         await close();
       },
     };
   }
 
-  async openRepairer(organization: string, signal: AbortSignal): Promise<RepairerLog> {
-    const { cache } = await this.#open();
+  async #openRepairer(organization: string, signal: AbortSignal): Promise<RepairerLog> {
+    const { cache } = await this.#open({ create: true });
     const role = `repairer-${organization}`;
     const { lease, writer, close } = await this.#becomeWriter(role, this.#topics.repair, signal);
-    const refresh = () =>
-      this.#exclusive(async () => {
-        if (!this.#listening) await cache.catchUp('identities');
-      });
     try {
-      await this.#exclusive(async () => {
-        if (this.#repairing === 0) await cache.catchUp('repairs');
-        this.#repairing++;
-      });
+      await this.#exclusive(() => cache.catchUp('repairs'));
+      cache.beginRecording(organization);
     } catch (error) {
       await close();
       throw asLogError(this.name, error);
     }
     const { store } = cache;
     const journal = new Journal(writer, store, this.#topics);
+    const subscription = new GroupSubscription(this.#kafka, this.#groupOf(role), this.#topics.change, this.#options.onSetAside);
     return {
       lost: lease.lost,
-      changes: subscribeGroup(this.#kafka, this.#groupOf(role), this.#topics.change, this.#options.onSetAside),
+      changes: subscription.changes,
       get baselined() {
         return store.positions().length > 0;
       },
@@ -103,35 +105,36 @@ export class KafkaLog implements ChangeLog {
       get knownSequence() {
         return store.sequence;
       },
-      refresh: () => refresh().catch((error: unknown) => Promise.reject(asLogError(this.name, error))),
+      refresh: () => this.#catchUp(cache, ['identities']),
       link: (objectGUID) => store.link(organization, objectGUID),
       linkOfRecord: (systemuserid) => store.linkOfRecord(organization, systemuserid),
       repair: (systemuserid) => store.repair(organization, systemuserid),
       openRepairs: () => store.openRepairs(organization),
       record: (entries) => journal.record(entries),
       [Symbol.asyncDispose]: async () => {
-        this.#repairing--;
-        await close();
+        cache.endRecording(organization);
+        await Promise.all([subscription[Symbol.asyncDispose](), close()]);
       },
     };
   }
 
   async replay(onEvents: (events: readonly ChangeEvent[]) => void | Promise<void>): Promise<void> {
-    await this.#open();
-    const offsets = await offsetsOf(this.#admin, [this.#topics.change]);
-    const ranges = offsets.map(({ topic, partition, low, high }) => ({ topic, partition, from: low, end: high }));
-    await readRanges(this.#kafka, this.#admin, this.#settings.topicPrefix, ranges, (topic, partition, messages) =>
-      onEvents(messages.flatMap((message) => parseEvent(topic, partition, message, this.#options.onSetAside) ?? [])),
-    ).catch((error: unknown) => Promise.reject(asLogError(this.name, error)));
+    await this.#open({ create: false });
+    try {
+      const offsets = await offsetsOf(this.#kafka, [this.#topics.change]);
+      const ranges = offsets.map(({ topic, partition, low, high }) => ({ topic, partition, from: low, end: high }));
+      await readRanges(this.#kafka, this.#admin, this.#settings.topicPrefix, ranges, (topic, partition, messages) =>
+        onEvents(messages.flatMap((message) => parseEvent(topic, partition, message, this.#options.onSetAside) ?? [])),
+      );
+    } catch (error) {
+      throw asLogError(this.name, error);
+    }
   }
 
   async status(): Promise<LogStatus> {
-    const { cache } = await this.#open();
+    const { cache } = await this.#open({ create: false });
     const { store } = cache;
-    await this.#exclusive(async () => {
-      await cache.catchUp('identities');
-      await cache.catchUp('repairs');
-    }).catch((error: unknown) => Promise.reject(asLogError(this.name, error)));
+    await this.#catchUp(cache, ['identities', 'repairs']);
     return {
       positions: store.positions(),
       sequence: store.sequence,
@@ -143,33 +146,48 @@ export class KafkaLog implements ChangeLog {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const opened = await this.#opened?.catch(() => undefined);
-    opened?.cache.store[Symbol.dispose]();
-    opened?.lock?.[Symbol.dispose]();
-    await this.#admin.disconnect().catch(() => {});
+    const closing = this.#opened?.then(({ cache, lock }) => {
+      cache.store[Symbol.dispose]();
+      lock?.[Symbol.dispose]();
+    });
+    await farewell(Promise.all([closing, this.#admin.disconnect()]));
+  }
+
+  /** Reads what others wrote. Identities need not be read up by the only one who writes them. */
+  async #catchUp(cache: TopicCache, parts: readonly Part[]): Promise<void> {
+    await this.#exclusive(async () => {
+      for (const part of parts) {
+        if (part !== 'identities' || !this.#listening) await cache.catchUp(part);
+      }
+    }).catch((error: unknown) => Promise.reject(asLogError(this.name, error)));
   }
 
   /** Connects and looks at the topics; once, or again after it failed. */
-  #open(): Promise<{ cache: TopicCache; lock: FileLease | undefined }> {
-    this.#opened ??= this.#connect().catch((error: unknown) => {
+  #open({ create }: { create: boolean }): Promise<{ cache: TopicCache; lock: FileLease | undefined }> {
+    this.#opened ??= this.#connect(create).catch((error: unknown) => {
       this.#opened = undefined;
       throw asLogError(this.name, error);
     });
     return this.#opened;
   }
 
-  async #connect(): Promise<{ cache: TopicCache; lock: FileLease | undefined }> {
+  async #connect(create: boolean): Promise<{ cache: TopicCache; lock: FileLease | undefined }> {
     const { cacheFile, onSetAside, onRebuild } = this.#options;
     await this.#admin.connect();
-    const { deleteRetention } = await ensureTopics(this.#admin, this.#settings);
+    const { deleteRetention } = await ensureTopics(this.#admin, this.#settings, create);
     const inMemory = cacheFile === ':memory:';
     if (!inMemory) mkdirSync(dirname(cacheFile), { recursive: true });
     const lock = inMemory ? undefined : FileLease.tryAcquire(`${cacheFile}.lock`);
     if (!inMemory && lock === undefined) {
       throw new LogError(`${cacheFile} is in use by another process: give each instance a stateDirectory of its own`);
     }
-    const { topicPrefix } = this.#settings;
-    return { cache: new TopicCache(cacheFile, this.#kafka, this.#admin, { topicPrefix, deleteRetention, onSetAside, onRebuild }), lock };
+    try {
+      const { topicPrefix } = this.#settings;
+      return { cache: new TopicCache(cacheFile, this.#kafka, this.#admin, { topicPrefix, deleteRetention, onSetAside, onRebuild }), lock };
+    } catch (error) {
+      lock?.[Symbol.dispose]();
+      throw error;
+    }
   }
 
   /** Lease first, so that the others wait; then the fence, so that nobody who lost the lease can write; what is read after that holds. */
@@ -179,8 +197,7 @@ export class KafkaLog implements ChangeLog {
     try {
       const writer = await TransactionalWriter.open(this.#kafka, id);
       const close = async () => {
-        await writer[Symbol.asyncDispose]();
-        await lease[Symbol.asyncDispose]();
+        await Promise.all([writer[Symbol.asyncDispose](), lease[Symbol.asyncDispose]()]);
       };
       return { lease, writer, close };
     } catch (error) {
@@ -194,26 +211,28 @@ export class KafkaLog implements ChangeLog {
   }
 
   async #append(batch: Batch, cache: TopicCache, writer: TransactionalWriter): Promise<ChangeEvent[]> {
-    const { store } = cache;
-    const events = numbered(batch.changes, store.sequence);
+    const before = cache.store.sequence;
+    const events = numbered(batch.changes, before);
+    const sequences = sequencesOf(batch.identities.keys(), events, before);
     const source = ldapUrl(batch.namingContext);
     const time = new Date().toISOString();
-    const position = batch.position && { key: batch.position.namingContext, value: JSON.stringify({ position: batch.position, time }) };
-    const states = [...batch.identities].map(([key, identity]) => ({ key, value: identity === null ? null : JSON.stringify(identity) }));
-    const metadata = await writer.commit([
+    const states = [...batch.identities].map(([guid, identity]) => toStateMessage(guid, identity, sequences.get(guid) ?? before));
+    const positions: { key: string; value: string }[] = [];
+    if (events.length > 0) positions.push({ key: SEQUENCE_KEY, value: JSON.stringify({ sequence: before + events.length }) });
+    if (batch.position !== undefined) {
+      positions.push({ key: batch.position.namingContext, value: JSON.stringify({ position: batch.position, time }) });
+    }
+    const written = await writer.commit([
       { topic: this.#topics.change, messages: events.map((event) => toMessage(event, source)) },
       { topic: this.#topics.state, messages: states },
-      { topic: this.#topics.position, messages: position === undefined ? [] : [position] },
+      { topic: this.#topics.position, messages: positions },
     ]);
-    store.transaction(() => {
-      for (const event of events) store.putEvent(event);
-      for (const [objectGUID, identity] of batch.identities) store.putIdentity(objectGUID, identity);
-      if (batch.position !== undefined && position !== undefined) {
-        store.putPosition(batch.position, time);
-        const offset = metadata.find(({ topicName }) => topicName === this.#topics.position)?.baseOffset;
-        if (offset !== undefined) cache.setAnchor(offset, position.value);
-      }
-    });
+    try {
+      cache.wrote({ batch, events, sequences, time, positionRecord: positions.at(-1)?.value }, written);
+    } catch (error) {
+      // The log has it and the cache has not: nothing may be numbered from here on.
+      throw writer.fail(error);
+    }
     return events;
   }
 }

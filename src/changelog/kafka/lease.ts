@@ -1,31 +1,40 @@
-import { AssignerProtocol, type Consumer, type Kafka, type PartitionAssigner } from 'kafkajs';
+import { AssignerProtocol, type Kafka, type PartitionAssigner } from 'kafkajs';
 import { LogError } from '../../../streams/change-log.ts';
-import { asLogError, FETCH_WAIT, HEARTBEAT_INTERVAL, isCoordinatorLoading, SESSION_TIMEOUT } from './client.ts';
+import { asLogError, HEARTBEAT_INTERVAL, SESSION_TIMEOUT } from './client.ts';
+import { GroupConsumer } from './consumer.ts';
 
 const { MemberAssignment, MemberMetadata } = AssignerProtocol;
 const ASSIGNER = 'namesake-lease';
 const VERSION = 1;
 const HOLDER = Buffer.from('holder');
+/** Milliseconds from one look at the group to the next; also the longest that a release waits. */
+const LOOK = 500;
 
 /**
  * One holder per name, anywhere: whoever the consumer group gives the only partition of a topic. The others wait as members,
  * and one of them gets it at most SESSION_TIMEOUT after the holder's last sign of life. Nothing is read from the topic.
  */
 export class GroupLease implements AsyncDisposable {
-  readonly #consumer: Consumer;
+  readonly #group: GroupConsumer;
   readonly #lost = new AbortController();
+  /** Settles when the lease is got, or cannot be got any more. */
+  readonly #acquired = Promise.withResolvers<void>();
   #held = false;
-  #closed = false;
+  #member = '';
+  /** When the group last answered, by performance.now(). */
+  #answered = 0;
 
   private constructor(kafka: Kafka, group: string) {
-    this.#consumer = kafka.consumer({
+    const config = {
       groupId: group,
       sessionTimeout: SESSION_TIMEOUT,
       heartbeatInterval: HEARTBEAT_INTERVAL,
-      maxWaitTimeInMs: FETCH_WAIT,
-      allowAutoTopicCreation: false,
+      maxWaitTimeInMs: LOOK,
       partitionAssigners: [this.#assigner],
-    });
+    };
+    const onCrash = (error: Error) => this.#lose('the connection to the group broke', error);
+    this.#group = new GroupConsumer(kafka, config, onCrash, () => !this.#held);
+    this.#acquired.promise.catch(() => {});
   }
 
   /** Waits until nobody else holds it. Rejects with the signal's reason when that aborts first. @throws LogError */
@@ -47,44 +56,58 @@ export class GroupLease implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed = true;
-    await this.#consumer.disconnect().catch(() => {});
+    this.#held = false;
+    await this.#group.close();
   }
 
   async #join(topic: string, signal: AbortSignal): Promise<void> {
-    const consumer = this.#consumer;
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const lose = (why: string, cause?: unknown) => {
-      if (this.#closed) return;
-      this.#held = false;
-      const error = new LogError(`the lease was lost: ${why}`, { cause });
-      reject(error);
-      this.#lost.abort(error);
-    };
+    const { consumer } = this.#group;
+    consumer.on(consumer.events.HEARTBEAT, () => {
+      this.#answered = performance.now();
+    });
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
-      const assigned = (payload.memberAssignment[topic] ?? []).length > 0;
       consumer.pause([{ topic }]);
-      if (assigned) {
-        this.#held = true;
-        resolve();
-      } else if (this.#held) {
-        lose('the group gave it to another instance');
-      }
+      this.#joined(payload.memberId, (payload.memberAssignment[topic] ?? []).length > 0);
     });
-    consumer.on(consumer.events.CRASH, ({ payload }) => {
-      if (this.#held || !isCoordinatorLoading(payload)) lose('the connection to the group broke', payload.error);
-    });
-    promise.catch(() => {});
-    const onAbort = () => reject(signal.reason);
+    const onAbort = () => this.#acquired.reject(signal.reason);
     signal.addEventListener('abort', onAbort, { once: true });
     try {
-      await consumer.connect();
-      await consumer.subscribe({ topics: [topic] });
-      await consumer.run({ autoCommit: false, eachBatch: async () => {} });
-      await promise;
+      const join = async () => {
+        await consumer.connect();
+        await consumer.subscribe({ topics: [topic] });
+        await consumer.run({ autoCommit: false, eachBatch: async () => {} });
+      };
+      join().catch((error: unknown) => this.#acquired.reject(error));
+      await this.#acquired.promise;
     } finally {
       signal.removeEventListener('abort', onAbort);
     }
+  }
+
+  #joined(member: string, assigned: boolean): void {
+    this.#answered = performance.now();
+    if (!this.#held) {
+      this.#member = member;
+      this.#held = assigned;
+      if (assigned) this.#acquired.resolve();
+    } else if (!assigned) {
+      this.#lose('the group gave it to another instance');
+    } else if (member !== this.#member) {
+      // The group had forgotten this member: somebody else may have held the lease meanwhile.
+      this.#lose('no sign of life reached the group in time');
+    }
+  }
+
+  #lose(why: string, cause?: unknown): void {
+    this.#held = false;
+    const error = new LogError(`the lease was lost: ${why}`, { cause });
+    this.#acquired.reject(error);
+    this.#lost.abort(error);
+  }
+
+  /** Who comes back after its session has ended has nothing to claim: the lease may be another's by now. */
+  get #claims(): boolean {
+    return this.#held && performance.now() - this.#answered < SESSION_TIMEOUT;
   }
 
   /** Leaves the lease where it is when somebody joins; kafkajs's own assigner would move it. */
@@ -107,7 +130,7 @@ export class GroupLease implements AsyncDisposable {
       },
       protocol: ({ topics }) => ({
         name: ASSIGNER,
-        metadata: MemberMetadata.encode({ version: VERSION, topics, userData: this.#held ? HOLDER : Buffer.alloc(0) }),
+        metadata: MemberMetadata.encode({ version: VERSION, topics, userData: this.#claims ? HOLDER : Buffer.alloc(0) }),
       }),
     });
   }

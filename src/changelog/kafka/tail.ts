@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Admin, Kafka, KafkaMessage } from 'kafkajs';
 import { LogError } from '../../../streams/change-log.ts';
-import { asLogError, FETCH_WAIT, isCoordinatorLoading } from './client.ts';
+import { asLogError, farewell } from './client.ts';
+import { GroupConsumer } from './consumer.ts';
 
 /** Where to read one partition from and where it ended when that was asked. */
 export interface Range {
@@ -14,29 +16,50 @@ export interface Range {
 
 /** Milliseconds without any answer from the brokers after which a read is given up. */
 const STALLED = 30_000;
+/** Milliseconds that a fetch waits at the broker: what is read here is there already. */
+const FETCH_WAIT = 100;
+
+/** Milliseconds for which another leader is looked for, or the first one of a new topic. */
+const LEADER_WITHIN = 10_000;
+const POLL = 100;
+const NO_LEADER = ['NOT_LEADER_FOR_PARTITION', 'LEADER_NOT_AVAILABLE', 'UNKNOWN_TOPIC_OR_PARTITION', 'REPLICA_NOT_AVAILABLE'];
+
+export interface Offsets {
+  readonly topic: string;
+  readonly partition: number;
+  /** The oldest offset that there still is. */
+  readonly low: bigint;
+  /** The committed end. */
+  readonly high: bigint;
+}
 
 /** The committed ends of partitions, and the oldest offsets that they still have. */
-export async function offsetsOf(
-  admin: Admin,
-  topics: readonly string[],
-): Promise<{ topic: string; partition: number; low: bigint; high: bigint }[]> {
-  const perTopic = await Promise.all(
-    topics.map(async (topic) =>
-      (await admin.fetchTopicOffsets(topic)).map(({ partition, low, high }) => ({
-        topic,
-        partition,
-        low: BigInt(low),
-        high: BigInt(high),
-      })),
-    ),
-  );
-  return perTopic.flat();
+export async function offsetsOf(kafka: Kafka, topics: readonly string[]): Promise<Offsets[]> {
+  for (const deadline = Date.now() + LEADER_WITHIN; ; await sleep(POLL)) {
+    // A new one each time: one that has asked a broker that is not the leader any more goes on asking that one for minutes.
+    const admin = kafka.admin();
+    try {
+      await admin.connect();
+      const perTopic = await Promise.all(
+        topics.map(async (topic) => {
+          const partitions = await admin.fetchTopicOffsets(topic);
+          return partitions.map(({ partition, low, high }) => ({ topic, partition, low: BigInt(low), high: BigInt(high) }));
+        }),
+      );
+      return perTopic.flat();
+    } catch (error) {
+      const noLeader = error instanceof Error && 'type' in error && NO_LEADER.includes(String(error.type));
+      if (!noLeader || Date.now() > deadline) throw error;
+    } finally {
+      await farewell(admin.disconnect());
+    }
+  }
 }
 
 /**
  * Reads ranges of partitions to their ends, as a read-committed reader sees them, without moving any group but one of its own.
  *
- * @param onMessages awaited before more is read
+ * @param onMessages awaited before more is read; what it throws ends the read
  * @throws LogError
  */
 export async function readRanges(
@@ -50,8 +73,10 @@ export async function readRanges(
   if (open.size === 0) return;
   const topics = [...new Set([...open.values()].map(({ topic }) => topic))];
   const groupId = `${groupPrefix}namesake-tail-${randomUUID()}`;
-  const consumer = kafka.consumer({ groupId, maxWaitTimeInMs: FETCH_WAIT, allowAutoTopicCreation: false });
   const { promise: done, resolve, reject } = Promise.withResolvers<void>();
+  done.catch(() => {});
+  const group = new GroupConsumer(kafka, { groupId, maxWaitTimeInMs: FETCH_WAIT }, reject);
+  const { consumer } = group;
   let stalled: NodeJS.Timeout | undefined;
   const alive = () => {
     clearTimeout(stalled);
@@ -69,35 +94,48 @@ export async function readRanges(
   // Also for a batch that holds nothing but transaction markers, which no handler is called for.
   consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload: { topic, partition, lastOffset } }) => {
     alive();
-    const range = open.get(`${topic}/${partition}`);
-    if (range === undefined || BigInt(lastOffset) + 1n < range.end) return;
-    open.delete(`${topic}/${partition}`);
+    const place = `${topic}/${partition}`;
+    const range = open.get(place);
+    if (range === undefined) return;
+    const next = BigInt(lastOffset) + 1n;
+    if (next < range.end) {
+      // A consumer that has to join again goes on here.
+      open.set(place, { ...range, from: next });
+      return;
+    }
+    open.delete(place);
     consumer.pause([{ topic, partitions: [partition] }]);
     if (open.size === 0) resolve();
   });
-  consumer.on(consumer.events.CRASH, ({ payload }) => {
-    if (!isCoordinatorLoading(payload)) reject(payload.error);
-  });
-  done.catch(() => {});
   try {
     alive();
-    await consumer.connect();
-    await consumer.subscribe({ topics, fromBeginning: true });
-    await consumer.run({
-      autoCommit: false,
-      eachBatch: async ({ batch }) => {
-        const range = open.get(`${batch.topic}/${batch.partition}`);
-        if (range === undefined) return;
-        const wanted = batch.messages.filter(({ offset }) => BigInt(offset) >= range.from && BigInt(offset) < range.end);
-        if (wanted.length > 0) await onMessages(batch.topic, batch.partition, wanted);
-      },
-    });
+    const start = async () => {
+      await consumer.connect();
+      await consumer.subscribe({ topics, fromBeginning: true });
+      await consumer.run({
+        autoCommit: false,
+        eachBatch: async ({ batch }) => {
+          const range = open.get(`${batch.topic}/${batch.partition}`);
+          if (range === undefined) return;
+          const wanted = batch.messages.filter(({ offset }) => BigInt(offset) >= range.from && BigInt(offset) < range.end);
+          if (wanted.length === 0) return;
+          try {
+            await onMessages(batch.topic, batch.partition, wanted);
+          } catch (error) {
+            // The consumer would try again by itself.
+            reject(error);
+            throw error;
+          }
+        },
+      });
+    };
+    start().catch(reject);
     await done;
   } catch (error) {
     throw asLogError(`reading ${topics.join(', ')}`, error);
   } finally {
     clearTimeout(stalled);
-    await consumer.disconnect().catch(() => {});
+    await group.close();
     await admin.deleteGroups([groupId]).catch(() => {});
   }
 }

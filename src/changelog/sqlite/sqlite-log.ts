@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { interval, merge, Observable, Subject } from 'rxjs';
+import { interval, merge, Observable, of, Subject, tap } from 'rxjs';
 import { ChangeEvent, eventId } from '../../../streams/change.ts';
 import {
   type Batch,
@@ -14,7 +14,7 @@ import {
 } from '../../../streams/change-log.ts';
 import type { Link, Repair } from '../../../streams/repair.ts';
 import { FileLease } from '../file-lease.ts';
-import { numbered, StateStore } from '../state-store.ts';
+import { numbered, StateStore, sequencesOf } from '../state-store.ts';
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS change (
@@ -67,7 +67,7 @@ export class SqliteLog implements ChangeLog {
       holder: (domain, name) => store.holder(domain, name),
       formerHolder: (domain, name) => store.formerHolder(domain, name),
       append: async (batch) => this.#append(batch, writer.check),
-      [Symbol.asyncDispose]: async () => writer.lease[Symbol.dispose](),
+      [Symbol.asyncDispose]: async () => writer.close(),
     };
   }
 
@@ -76,7 +76,7 @@ export class SqliteLog implements ChangeLog {
     const store = this.#store;
     return {
       lost: new AbortController().signal,
-      changes: this.#changes(`repairer-${organization}`),
+      changes: this.#changes(`repairer-${organization}`, writer.check),
       get baselined() {
         return store.positions().length > 0;
       },
@@ -91,7 +91,7 @@ export class SqliteLog implements ChangeLog {
       repair: (systemuserid) => store.repair(organization, systemuserid),
       openRepairs: () => store.openRepairs(organization),
       record: async (entries) => this.#record(entries, writer.check),
-      [Symbol.asyncDispose]: async () => writer.lease[Symbol.dispose](),
+      [Symbol.asyncDispose]: async () => writer.close(),
     };
   }
 
@@ -123,30 +123,46 @@ export class SqliteLog implements ChangeLog {
   }
 
   /** The lease keeps others waiting; the epoch stops whoever lost the lease without noticing. */
-  async #becomeWriter(role: string, signal: AbortSignal): Promise<{ lease: FileLease; check: () => void }> {
-    const lease = await FileLease.acquire(`${this.#file}-${role}.lock`, signal);
-    const epoch = this.#store.transaction(() => {
-      const upsert = 'INSERT INTO writer (role, epoch) VALUES (?, 1) ON CONFLICT (role) DO UPDATE SET epoch = epoch + 1 RETURNING epoch';
-      return Number(this.#store.sql(upsert).get(role)?.epoch);
+  async #becomeWriter(role: string, signal: AbortSignal): Promise<{ check: () => void; close: () => void }> {
+    const lease = await FileLease.acquire(`${this.#file}-${role}.lock`, signal).catch((error: unknown) => {
+      signal.throwIfAborted();
+      throw this.#failed(error);
     });
-    const check = () => {
-      const current = Number(this.#store.sql('SELECT epoch FROM writer WHERE role = ?').get(role)?.epoch);
-      if (current !== epoch) throw new FencedError(`another ${role} writes to ${this.#file}`);
+    let closed = false;
+    const close = () => {
+      closed = true;
+      lease[Symbol.dispose]();
     };
-    return { lease, check };
+    try {
+      const epoch = this.#write(() => {
+        const upsert = 'INSERT INTO writer (role, epoch) VALUES (?, 1) ON CONFLICT (role) DO UPDATE SET epoch = epoch + 1 RETURNING epoch';
+        return Number(this.#store.sql(upsert).get(role)?.epoch);
+      });
+      const check = () => {
+        if (closed) throw new LogError(`the ${role} of ${this.#file} is closed`);
+        const current = Number(this.#store.sql('SELECT epoch FROM writer WHERE role = ?').get(role)?.epoch);
+        if (current !== epoch) throw new FencedError(`another ${role} writes to ${this.#file}`);
+      };
+      return { check, close };
+    } catch (error) {
+      close();
+      throw error;
+    }
   }
 
   #append(batch: Batch, check: () => void): ChangeEvent[] {
     const store = this.#store;
     const events = this.#write(() => {
       check();
-      const numberedEvents = numbered(batch.changes, store.sequence);
+      const before = store.sequence;
+      const numberedEvents = numbered(batch.changes, before);
       const insert = store.sql('INSERT INTO change (sequence, id, kind, guid, time, value) VALUES (?, ?, ?, ?, ?, ?)');
       for (const event of numberedEvents) {
         insert.run(event.sequence, eventId(event), event.kind, event.objectGUID, event.observed.time, JSON.stringify(event));
         store.putEvent(event);
       }
-      for (const [objectGUID, identity] of batch.identities) store.putIdentity(objectGUID, identity);
+      const sequences = sequencesOf(batch.identities.keys(), numberedEvents, before);
+      for (const [objectGUID, identity] of batch.identities) store.putIdentity(objectGUID, identity, sequences.get(objectGUID) ?? before);
       if (batch.position !== undefined) store.putPosition(batch.position, new Date().toISOString());
       return numberedEvents;
     });
@@ -169,9 +185,13 @@ export class SqliteLog implements ChangeLog {
     try {
       return this.#store.transaction(body);
     } catch (error) {
-      if (error instanceof FencedError) throw error;
-      throw new LogError(`cannot write to ${this.#file}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+      throw this.#failed(error);
     }
+  }
+
+  #failed(error: unknown): FencedError | LogError {
+    if (error instanceof FencedError || error instanceof LogError) return error;
+    return new LogError(`${this.#file}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   }
 
   #eventsFrom(first: number, last: number): ChangeEvent[] {
@@ -181,12 +201,13 @@ export class SqliteLog implements ChangeLog {
     return rows.map((row) => ChangeEvent.parse(JSON.parse(String(row.value))));
   }
 
-  #changes(subscriberName: string): Observable<ChangePage> {
-    const delivered = () =>
-      Number(this.#store.sql('SELECT sequence FROM delivery WHERE subscriber = ?').get(subscriberName)?.sequence ?? 0);
-    const acknowledge = (sequence: number) => {
-      this.#store.sql('INSERT OR REPLACE INTO delivery (subscriber, sequence) VALUES (?, ?)').run(subscriberName, sequence);
-    };
+  #changes(group: string, check: () => void): Observable<ChangePage> {
+    const delivered = () => Number(this.#store.sql('SELECT sequence FROM delivery WHERE subscriber = ?').get(group)?.sequence ?? 0);
+    const acknowledge = (sequence: number) =>
+      this.#write(() => {
+        check();
+        this.#store.sql('INSERT OR REPLACE INTO delivery (subscriber, sequence) VALUES (?, ?)').run(group, sequence);
+      });
     return new Observable<ChangePage>((subscriber) => {
       const acknowledged = new Subject<void>();
       let waiting = false;
@@ -203,12 +224,8 @@ export class SqliteLog implements ChangeLog {
         };
         subscriber.next({ changes, ack });
       };
-      const looks = merge(this.#appended, acknowledged, interval(POLL)).subscribe({
-        next: look,
-        error: (error) => subscriber.error(error),
-      });
-      look();
-      return looks;
+      const looks = merge(of(undefined), this.#appended, acknowledged, interval(POLL)).pipe(tap(look));
+      return looks.subscribe({ error: (error) => subscriber.error(this.#failed(error)) });
     });
   }
 }
