@@ -1,0 +1,250 @@
+import { Observable, Subject } from 'rxjs';
+import { type ChangeEvent, eventId } from '../../streams/change.ts';
+import {
+  type Batch,
+  type ChangeLog,
+  type ChangePage,
+  FencedError,
+  type ListenerLog,
+  LogError,
+  type RepairerLog,
+} from '../../streams/change-log.ts';
+import { type KnownIdentities, releasedName } from '../../streams/detector.ts';
+import { type Identity, nameKey } from '../../streams/identity.ts';
+import type { Position } from '../../streams/position.ts';
+import { isOpen, type Link, type Repair } from '../../streams/repair.ts';
+
+/** What is known of accounts, changed one by one; names belong to whoever took them last. */
+export class Knowledge implements KnownIdentities {
+  readonly identities = new Map<string, Identity>();
+  readonly #holders = new Map<string, string[]>();
+  readonly #former = new Map<string, string>();
+
+  identity(objectGUID: string): Identity | undefined {
+    return this.identities.get(objectGUID);
+  }
+
+  holder(domain: string, sAMAccountName: string): string | undefined {
+    return this.#holders.get(nameKey(`${domain}\\${sAMAccountName}`))?.at(-1);
+  }
+
+  formerHolder(domain: string, sAMAccountName: string): string | undefined {
+    return this.#former.get(nameKey(`${domain}\\${sAMAccountName}`));
+  }
+
+  put(objectGUID: string, identity: Identity | null): void {
+    for (const [name, holders] of this.#holders) {
+      this.#holders.set(
+        name,
+        holders.filter((holder) => holder !== objectGUID),
+      );
+    }
+    if (identity === null) {
+      this.identities.delete(objectGUID);
+      return;
+    }
+    this.identities.set(objectGUID, identity);
+    const name = nameKey(`${identity.domain}\\${identity.sAMAccountName}`);
+    this.#holders.set(name, [...(this.#holders.get(name) ?? []), objectGUID]);
+  }
+
+  putEvent(event: Parameters<typeof releasedName>[0]): void {
+    const released = releasedName(event);
+    if (released) this.#former.set(nameKey(`${released.domain}\\${released.sAMAccountName}`), event.objectGUID);
+  }
+}
+
+export type Operation = 'openListener' | 'openRepairer' | 'append' | 'record' | 'refresh' | 'ack';
+
+/** What a test does to one operation: awaited before it or after it took effect; throwing fails it. */
+export interface Interference {
+  before?(operation: Operation): void | Promise<void>;
+  after?(operation: Operation): void | Promise<void>;
+}
+
+/**
+ * A log that keeps everything in memory, as strict as its port: whoever opens shuts out who had it open before, one append at
+ * a time, and after a LogError nothing works until it is opened anew.
+ */
+export class MemoryChangeLog implements ChangeLog {
+  readonly name = 'memory';
+  readonly known = new Knowledge();
+  readonly events: ChangeEvent[] = [];
+  readonly batches: Batch[] = [];
+  readonly positions = new Map<string, Position>();
+  /** As the journal has them, the last one for each record last. */
+  readonly history: Repair[] = [];
+  readonly links: Link[] = [];
+  interference: Interference = {};
+  /** Of the handle opened last. */
+  lost = new AbortController();
+  opened = 0;
+  closed = 0;
+  acknowledged = 0;
+  readonly #appended = new Subject<void>();
+  readonly #killed = new Set<number>();
+  #epoch = 0;
+
+  async openListener(signal: AbortSignal): Promise<ListenerLog> {
+    const { guarded, lost, close } = await this.#open('openListener', signal);
+    let appending = false;
+    const { known } = this;
+    return {
+      lost,
+      position: (namingContext) => this.positions.get(namingContext),
+      count: () => known.identities.size,
+      identity: (objectGUID) => known.identity(objectGUID),
+      holder: (domain, name) => known.holder(domain, name),
+      formerHolder: (domain, name) => known.formerHolder(domain, name),
+      append: async (batch) => {
+        if (appending) throw new Error('two appends at once');
+        appending = true;
+        try {
+          return await guarded('append', () => this.append(batch));
+        } finally {
+          appending = false;
+        }
+      },
+      [Symbol.asyncDispose]: close,
+    };
+  }
+
+  async openRepairer(organization: string, signal: AbortSignal): Promise<RepairerLog> {
+    const { guarded, lost, close } = await this.#open('openRepairer', signal);
+    const { known } = this;
+    const log = this;
+    return {
+      lost,
+      changes: this.#changes(guarded),
+      get baselined() {
+        return log.positions.size > 0;
+      },
+      identity: (objectGUID) => known.identity(objectGUID),
+      holder: (domain, name) => known.holder(domain, name),
+      get knownSequence() {
+        return log.events.length;
+      },
+      refresh: () => guarded('refresh', () => {}),
+      link: (objectGUID) => this.links.findLast((link) => link.organization === organization && link.objectGUID === objectGUID),
+      linkOfRecord: (systemuserid) =>
+        this.links.findLast((link) => link.organization === organization && link.systemuserid === systemuserid),
+      repair: (systemuserid) => this.repair(systemuserid),
+      openRepairs: () => this.openRepairs(),
+      record: ({ repairs = [], links = [] }) =>
+        guarded('record', () => {
+          this.links.push(...links);
+          this.history.push(...repairs);
+        }),
+      [Symbol.asyncDispose]: close,
+    };
+  }
+
+  async replay(onEvents: (events: readonly ChangeEvent[]) => void | Promise<void>): Promise<void> {
+    await onEvents([...this.events]);
+  }
+
+  async status(): Promise<never> {
+    throw new Error('nobody asks this log for its status');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+
+  repair(systemuserid: string): Repair | undefined {
+    return this.history.findLast((repair) => repair.systemuserid === systemuserid);
+  }
+
+  openRepairs(): Repair[] {
+    const last = new Map(this.history.map((repair) => [repair.systemuserid, repair]));
+    return [...last.values()].filter(isOpen);
+  }
+
+  /** What a listener's append does, for tests that need none. */
+  append(batch: Batch): ChangeEvent[] {
+    const events = batch.changes.map((change, index) => ({ ...change, sequence: this.events.length + 1 + index }));
+    this.batches.push(batch);
+    for (const event of events) {
+      this.events.push(event);
+      this.known.putEvent(event);
+    }
+    for (const [objectGUID, identity] of batch.identities) this.known.put(objectGUID, identity);
+    if (batch.position) this.positions.set(batch.namingContext, batch.position);
+    this.#appended.next();
+    return events;
+  }
+
+  /** From now on nothing that was opened does anything any more, and nothing of it ever settles: a killed process. */
+  kill(): void {
+    this.#killed.add(this.#epoch);
+  }
+
+  async #open(operation: Operation, signal: AbortSignal) {
+    signal.throwIfAborted();
+    await this.interference.before?.(operation);
+    const epoch = ++this.#epoch;
+    this.opened++;
+    const lost = new AbortController();
+    this.lost = lost;
+    let broken: LogError | undefined;
+    let closed = false;
+    const settleUnlessKilled = () => (this.#killed.has(epoch) ? new Promise<never>(() => {}) : undefined);
+    const inTurn = async <T>(name: Operation, effect: () => T): Promise<T> => {
+      try {
+        await this.interference.before?.(name);
+        await settleUnlessKilled();
+        if (broken) throw new LogError('broken since an earlier failure', { cause: broken });
+        if (closed) throw new LogError(`${name} after it was closed`);
+        if (this.#epoch !== epoch) throw new FencedError('opened by another');
+        const result = effect();
+        await this.interference.after?.(name);
+        await settleUnlessKilled();
+        return result;
+      } catch (error) {
+        if (error instanceof LogError) broken = error;
+        throw error;
+      }
+    };
+    let last: Promise<unknown> = Promise.resolve();
+    const guarded = <T>(name: Operation, effect: () => T): Promise<T> => {
+      const turn = last.then(() => inTurn(name, effect));
+      last = turn.catch(() => {});
+      return turn;
+    };
+    const close = async () => {
+      await Promise.resolve();
+      closed = true;
+      this.closed++;
+    };
+    return { guarded, lost: lost.signal, close };
+  }
+
+  #changes(guarded: <T>(operation: Operation, effect: () => T) => Promise<T>): Observable<ChangePage> {
+    return new Observable((subscriber) => {
+      let waiting = false;
+      const look = () => {
+        const changes = this.events.slice(this.acknowledged);
+        if (waiting || changes.length === 0) return;
+        waiting = true;
+        const end = this.events.length;
+        const ack = async () => {
+          await guarded('ack', () => {
+            this.acknowledged = end;
+          });
+          waiting = false;
+          queueMicrotask(look);
+        };
+        subscriber.next({ changes, ack });
+      };
+      const appended = this.#appended.subscribe(look);
+      queueMicrotask(look);
+      return () => {
+        waiting = true;
+        appended.unsubscribe();
+      };
+    });
+  }
+}
+
+/** For messages of failed tests. */
+export function brief(event: ChangeEvent): string {
+  return `${eventId(event)} ${event.kind} ${event.before?.sAMAccountName ?? '-'} ${event.after?.sAMAccountName ?? '-'}`;
+}
