@@ -18,7 +18,7 @@ export class Population implements AsyncDisposable {
   readonly records: ReadonlyMap<string, string>;
   /** What the records showed at first, by systemuserid. */
   readonly shown: ReadonlyMap<string, string>;
-  readonly #directory: DirectoryTruth;
+  #directory: DirectoryTruth;
 
   private constructor(directory: DirectoryTruth, records: Map<string, string>, shown: Map<string, string>) {
     this.#directory = directory;
@@ -33,6 +33,12 @@ export class Population implements AsyncDisposable {
     const population = new Population(directory, records, new Map(all.map(({ systemuserid, domainname }) => [systemuserid, domainname])));
     for (const [objectGUID, identity] of await directory.identities()) population.moments.set(objectGUID, [{ since: 0, identity }]);
     return population;
+  }
+
+  /** After the directory was away. */
+  async reconnect(stage: Stage): Promise<void> {
+    await this.#directory[Symbol.asyncDispose]();
+    this.#directory = await DirectoryTruth.connect(stage.bed.directory);
   }
 
   now(objectGUID: string): Identity | null {

@@ -6,8 +6,9 @@ import { CustomerEngagement } from '../../infra/testbed/customer-engagement.ts';
 import { DirectoryAdmin } from '../../infra/testbed/ldap.ts';
 import { type LogLine, Namesake, type NamesakeOptions } from '../../infra/testbed/namesake.ts';
 import type { LogStatus } from '../../streams/change-log.ts';
+import type { Repair } from '../../streams/repair.ts';
 import { namesake } from './chain-cli.ts';
-import { type History, kafkaHistory, sqliteHistory } from './chain-history.ts';
+import { type History, kafkaHistory, lastRepairs, sqliteHistory } from './chain-history.ts';
 import { until } from './chain-wait.ts';
 
 export type Engine = NamesakeOptions['engine'];
@@ -19,12 +20,12 @@ export class Stage implements AsyncDisposable {
   readonly engine: Engine;
   readonly topicPrefix: string;
   readonly logFile: string;
-  readonly admin: DirectoryAdmin;
   readonly control: ControlClient;
   /** The first instance. */
   readonly product: Namesake;
   readonly #options: StageOptions;
   readonly #instances: Namesake[] = [];
+  #admin: DirectoryAdmin;
 
   private constructor(bed: Bed, engine: Engine, options: StageOptions, place: Place, admin: DirectoryAdmin, product: Namesake) {
     this.bed = bed;
@@ -32,7 +33,7 @@ export class Stage implements AsyncDisposable {
     this.#options = options;
     this.topicPrefix = place.topicPrefix;
     this.logFile = place.logFile;
-    this.admin = admin;
+    this.#admin = admin;
     this.control = new ControlClient(bed.crm.controlUrl);
     this.product = product;
     this.#instances.push(product);
@@ -49,6 +50,24 @@ export class Stage implements AsyncDisposable {
     await stage.control.setLag(0);
     await stage.control.clear();
     return stage;
+  }
+
+  /** The other LDAP client. */
+  get admin(): DirectoryAdmin {
+    return this.#admin;
+  }
+
+  /** After the directory was away. */
+  async reconnect(): Promise<void> {
+    await this.#admin[Symbol.asyncDispose]().catch(() => {});
+    this.#admin = await DirectoryAdmin.connect(this.bed.directory);
+  }
+
+  /** Renames the account of this name. */
+  async rename(sAMAccountName: string, to: string): Promise<void> {
+    const found = await this.#admin.find(sAMAccountName);
+    if (found === undefined) throw new Error(`there is no account ${sAMAccountName}`);
+    await this.#admin.rename(found.objectGUID, to);
   }
 
   /** Another instance on the same log, with a state directory of its own. */
@@ -88,6 +107,11 @@ export class Stage implements AsyncDisposable {
     return JSON.parse(stdout) as LogStatus;
   }
 
+  /** The last journal record of the record that was seeded for this name. */
+  async repairOf(seededFor: string): Promise<Repair | undefined> {
+    return lastRepairs(await this.history()).get(CustomerEngagement.idOf(seededFor));
+  }
+
   /** A record of the stand-in by the sAMAccountName it was seeded for, or by its systemuserid. */
   async record(nameOrId: string): Promise<ShownRecord> {
     const id = /^[0-9a-f-]{36}$/.test(nameOrId) ? nameOrId : CustomerEngagement.idOf(nameOrId);
@@ -114,7 +138,7 @@ export class Stage implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#instances.map((instance) => instance.kill()));
-    await this.admin[Symbol.asyncDispose]().catch(() => {});
+    await this.#admin[Symbol.asyncDispose]().catch(() => {});
   }
 }
 

@@ -1,0 +1,103 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Bed, startBed } from '../../infra/testbed/bed.ts';
+import { caughtUp, checkHistory, checkWrites } from '../support/chain-checks.ts';
+import { Operations } from '../support/chain-operations.ts';
+import { Population, subjectsOf } from '../support/chain-population.ts';
+import { Random } from '../support/chain-random.ts';
+import { ENGINES, Stage } from '../support/chain-stage.ts';
+
+/** Milliseconds within which another instance has to go on after one was killed: the lease's 8 s and what it takes to open. */
+const TAKE_OVER = 12_000;
+
+let bed: Bed;
+
+beforeAll(async () => {
+  bed = await startBed({ brokers: 1, customerEngagement: true, users: 40 });
+});
+
+afterAll(async () => {
+  await bed?.[Symbol.asyncDispose]();
+});
+
+/** A stage with operations on it, checked at its end. */
+async function withOperations(stage: Stage, body: (perform: (count: number) => Promise<void>) => Promise<void>): Promise<void> {
+  const random = new Random();
+  await using population = await Population.of(stage);
+  const operations = new Operations(stage, population, random, subjectsOf(population));
+  await random.telling(async () => {
+    await body(async (count) => {
+      for (let done = 0; done < count; done++) await operations.perform();
+    });
+    checkHistory(await caughtUp(stage, population), population);
+    await checkWrites(stage, population);
+  });
+}
+
+describe.each(ENGINES)('two instances on one log, on %s (rules 1, 2, 3, 7)', (engine) => {
+  it('one works and the other waits; after the first was killed the second goes on', async () => {
+    await using stage = await Stage.prepare(bed, engine);
+    await withOperations(stage, async (perform) => {
+      const first = stage.product;
+      const second = await stage.another();
+      await stage.start(first);
+      const standby = second.start();
+      await perform(15);
+      expect((await second.lines()).map(({ msg }) => msg)).toEqual([]);
+      await first.kill();
+      const killed = performance.now();
+      await perform(5);
+      await standby;
+      expect(performance.now() - killed).toBeLessThan(TAKE_OVER);
+      await stage.says(/: repairing with /, { product: second });
+      expect(performance.now() - killed).toBeLessThan(TAKE_OVER);
+      await perform(15);
+    });
+  });
+
+  it('after the first was stopped the second goes on at once', async () => {
+    await using stage = await Stage.prepare(bed, engine);
+    await withOperations(stage, async (perform) => {
+      const second = await stage.another();
+      await stage.start();
+      const standby = second.start();
+      await perform(5);
+      await stage.product.stop();
+      const stopped = performance.now();
+      await standby;
+      expect(performance.now() - stopped).toBeLessThan(5_000);
+      await perform(5);
+    });
+  });
+
+  it('listen and repair as two processes do what run does', async () => {
+    await using stage = await Stage.prepare(bed, engine, { command: 'listen' });
+    const repairer = await stage.another({ command: 'repair' });
+    await withOperations(stage, async (perform) => {
+      await stage.product.start();
+      await stage.start(repairer);
+      await perform(20);
+      expect((await repairer.lines()).some(({ msg }) => /^(listening|connected)/.test(msg))).toBe(false);
+      expect((await stage.product.lines()).some(({ msg }) => msg.startsWith('contoso'))).toBe(false);
+    });
+  });
+});
+
+describe('two instances on one log, on kafka (rules 1, 2, 3)', () => {
+  it('one that was frozen for longer than its lease lasts does nothing any more when it wakes', async () => {
+    await using stage = await Stage.prepare(bed, 'kafka');
+    await withOperations(stage, async (perform) => {
+      const first = stage.product;
+      const second = await stage.another();
+      await stage.start(first);
+      const standby = second.start();
+      await perform(5);
+      first.pause();
+      await perform(5);
+      await standby;
+      await stage.says(/: repairing with /, { product: second });
+      first.resume();
+      await stage.says(/lease was lost|another instance has taken over/, { product: first });
+      await perform(15);
+    });
+  });
+});
