@@ -31,8 +31,8 @@ export interface KafkaSettings {
 export const TRANSACTION_DEADLINE = 15_000;
 /** Milliseconds after which the broker aborts a transaction; until then it holds back every read-committed reader. */
 export const TRANSACTION_TIMEOUT = 30_000;
-/** Milliseconds without a sign of life after which a lease passes to the next. */
-export const SESSION_TIMEOUT = 8_000;
+/** Milliseconds without a sign of life after which a lease passes to the next; brokers take no less as they are set up by default. */
+export const SESSION_TIMEOUT = 6_000;
 export const HEARTBEAT_INTERVAL = 2_000;
 /** Milliseconds that a fetch waits at the broker for something new; also the longest that a stop waits for it. */
 export const FETCH_WAIT = 2_000;
