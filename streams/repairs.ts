@@ -217,6 +217,7 @@ export class Repairs {
       times,
     });
     if (this.#stop.aborted) return false;
+    if (this.#target(this.#repairs.get(systemuserid)) !== to) return true;
     try {
       await this.#write(systemuserid, account);
     } catch (error) {
@@ -238,6 +239,7 @@ export class Repairs {
     const before = this.#repairs.get(systemuserid);
     if (before.state !== 'repairing' || before.to !== to) {
       await this.#repairs.record(systemuserid, { state: 'repairing', reason: null, message: null, to, notBefore: null });
+      if (this.#target(this.#repairs.get(systemuserid)) !== to) return true;
     }
     await this.#write(systemuserid, to);
     const repair = this.#repairs.get(systemuserid);

@@ -1,0 +1,157 @@
+import {
+  type CustomerEngagement,
+  CustomerEngagementError,
+  type CustomerEngagementFailure,
+  type SystemUser,
+} from '../../streams/customer-engagement.ts';
+import { sameName } from '../../streams/identity.ts';
+import type { MemoryDirectory } from './memory-directory.ts';
+
+export interface MemoryRecord {
+  systemuserid: string;
+  domainname: string;
+  fullname: string;
+  isdisabled: boolean;
+  special: boolean;
+  /** The account that it is mapped to: what decides who can log on, and what the Web API does not show. */
+  objectGUID: string | undefined;
+}
+
+export interface Call {
+  readonly operation: 'whoAmI' | 'find' | 'all' | 'set';
+  readonly systemuserid: string | undefined;
+  readonly name: string | undefined;
+}
+
+/** What becomes of a call; `lost`: a write is done, its answer is not seen. */
+export type Fate = 'ok' | 'lost' | CustomerEngagementFailure;
+
+export const USER_ALREADY_EXISTS = 0x80041d2c;
+export const OBJECT_NOT_FOUND = 0x80041d2a;
+export const CALLER_CANNOT_CHANGE_OWN_DOMAIN_NAME = 0x80044161;
+
+/**
+ * An organization that sets user names as the server does: a name is looked up in the directory, perhaps in an old view of
+ * it; one whose account is on any record is refused, the same name changes nothing, and unknown names are refused.
+ */
+export class MemoryCustomerEngagement {
+  readonly records: MemoryRecord[] = [];
+  own = '';
+  /** Milliseconds from a request to its effect, and again to its answer. */
+  latency = 1;
+  fate: (call: Call) => Fate | Promise<Fate> = () => 'ok';
+  /** Told of each write before it is looked at. */
+  onWrite: (record: MemoryRecord, name: string) => void = () => {};
+  readonly calls: Call[] = [];
+  /** Writes that changed something. */
+  readonly writes: { readonly systemuserid: string; readonly from: string; readonly to: string }[] = [];
+  readonly #directory: MemoryDirectory;
+  /** Who has which name in an old view. */
+  #view: Map<string, string> | undefined;
+  #killed = new AbortController();
+
+  constructor(directory: MemoryDirectory) {
+    this.#directory = directory;
+  }
+
+  add(record: Partial<MemoryRecord> & Pick<MemoryRecord, 'systemuserid' | 'domainname'>): MemoryRecord {
+    const [, name = ''] = record.domainname.split('\\');
+    const added: MemoryRecord = {
+      fullname: record.domainname,
+      isdisabled: false,
+      special: false,
+      objectGUID: this.#directory.holder(name),
+      ...record,
+    };
+    this.records.push(added);
+    return added;
+  }
+
+  get(systemuserid: string): MemoryRecord {
+    const record = this.records.find((candidate) => candidate.systemuserid === systemuserid);
+    if (record === undefined) throw new Error(`no record ${systemuserid}`);
+    return record;
+  }
+
+  /** From now on the server's own domain controller hears of nothing new, until it catches up. */
+  lag(): void {
+    this.#view = new Map(
+      this.#directory.guids().map((objectGUID) => [this.#directory.nameOf(objectGUID)?.toLowerCase() ?? '', objectGUID]),
+    );
+  }
+
+  catchUp(): void {
+    this.#view = undefined;
+  }
+
+  /** The client's process is gone: what it asked for before may still be done, nothing is ever answered to it. */
+  kill(): void {
+    this.#killed.abort();
+    this.#killed = new AbortController();
+  }
+
+  client(name = 'contoso'): CustomerEngagement {
+    const { signal } = this.#killed;
+    const exchange = async <T>(call: Call, effect: () => T): Promise<T> => {
+      this.calls.push(call);
+      const fate = await this.fate(call);
+      await this.#travel(signal);
+      if (fate !== 'ok' && fate !== 'lost') throw new CustomerEngagementError(fate, `${name}: ${fate}`);
+      const answer = effect();
+      await this.#travel(signal);
+      if (fate === 'lost') {
+        throw new CustomerEngagementError(call.operation === 'set' ? 'unknown-outcome' : 'transient', `${name}: cut off`);
+      }
+      return answer;
+    };
+    const all = () => exchange({ operation: 'all', systemuserid: undefined, name: undefined }, () => this.records.map(shown));
+    return {
+      name,
+      whoAmI: () => exchange({ operation: 'whoAmI', systemuserid: undefined, name: undefined }, () => this.own),
+      find: ({ systemuserid, domainNames }) =>
+        exchange({ operation: 'find', systemuserid, name: domainNames[0] }, () =>
+          this.records
+            .filter((record) => record.systemuserid === systemuserid || domainNames.some((asked) => sameName(asked, record.domainname)))
+            .map(shown),
+        ),
+      async *all() {
+        const records = await all();
+        while (records.length > 0) yield records.splice(0, 5);
+      },
+      setDomainName: (systemuserid, domainName) =>
+        exchange({ operation: 'set', systemuserid, name: domainName }, () => this.#set(systemuserid, domainName)),
+      close: async () => {},
+    };
+  }
+
+  #set(systemuserid: string, domainName: string): string {
+    const record = this.records.find((candidate) => candidate.systemuserid === systemuserid);
+    if (record === undefined) throw new CustomerEngagementError('missing', 'no such record');
+    this.onWrite(record, domainName);
+    if (systemuserid === this.own) {
+      throw new CustomerEngagementError('impossible', 'own name', { code: CALLER_CANNOT_CHANGE_OWN_DOMAIN_NAME });
+    }
+    if (record.special) throw new CustomerEngagementError('impossible', 'special user');
+    if (sameName(record.domainname, domainName)) return record.domainname;
+    const [domain, name = ''] = domainName.split('\\');
+    const objectGUID = this.#view ? this.#view.get(name.toLowerCase()) : this.#directory.holder(name);
+    if (domain !== this.#directory.domain || objectGUID === undefined) {
+      throw new CustomerEngagementError('not-in-directory', `${domainName} is not known`, { code: OBJECT_NOT_FOUND });
+    }
+    if (this.records.some((other) => other.objectGUID === objectGUID)) {
+      throw new CustomerEngagementError('held', 'already a user', { code: USER_ALREADY_EXISTS });
+    }
+    this.writes.push({ systemuserid, from: record.domainname, to: domainName });
+    Object.assign(record, { domainname: domainName, objectGUID });
+    return domainName;
+  }
+
+  async #travel(killed: AbortSignal): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, this.latency));
+    if (killed.aborted) await new Promise<never>(() => {});
+  }
+}
+
+function shown({ systemuserid, domainname, fullname, isdisabled, special }: MemoryRecord): SystemUser {
+  return { systemuserid, domainname, fullname, isdisabled, special };
+}
