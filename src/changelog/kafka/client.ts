@@ -94,14 +94,6 @@ export function asLogError(doing: string, error: unknown): FencedError | LogErro
   return new LogError(`${doing}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
 }
 
-/** What brokers answer for a moment after they started; this client does not try again by itself while joining a group. */
-const COORDINATOR_LOADING = ['GROUP_LOAD_IN_PROGRESS', 'GROUP_COORDINATOR_NOT_AVAILABLE', 'NOT_COORDINATOR_FOR_GROUP'];
-
-/** Whether a consumer fell only because its group's coordinator is still loading. */
-export function isCoordinatorLoading(error: Error): boolean {
-  return 'type' in error && COORDINATOR_LOADING.includes(String(error.type));
-}
-
 /** Waits for a close, but not for ever: brokers that are gone answer to no farewell. */
 export async function farewell(closing: Promise<unknown>): Promise<void> {
   const { promise: enough, resolve } = Promise.withResolvers<void>();

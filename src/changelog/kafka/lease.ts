@@ -1,7 +1,7 @@
 import { AssignerProtocol, type Kafka, type PartitionAssigner } from 'kafkajs';
 import { LogError } from '../../../streams/change-log.ts';
 import { asLogError, HEARTBEAT_INTERVAL, SESSION_TIMEOUT } from './client.ts';
-import { GroupConsumer } from './consumer.ts';
+import { GroupConsumer, patiently } from './consumer.ts';
 
 const { MemberAssignment, MemberMetadata } = AssignerProtocol;
 const ASSIGNER = 'namesake-lease';
@@ -33,19 +33,26 @@ export class GroupLease implements AsyncDisposable {
       partitionAssigners: [this.#assigner],
     };
     const onCrash = (error: Error) => this.#lose('the connection to the group broke', error);
-    this.#group = new GroupConsumer(kafka, config, onCrash, () => !this.#held);
+    this.#group = new GroupConsumer(kafka, config, onCrash);
     this.#acquired.promise.catch(() => {});
   }
 
   /** Waits until nobody else holds it. Rejects with the signal's reason when that aborts first. @throws LogError */
   static async acquire(kafka: Kafka, group: string, topic: string, signal: AbortSignal): Promise<GroupLease> {
-    signal.throwIfAborted();
-    const lease = new GroupLease(kafka, group);
+    const attempt = async () => {
+      signal.throwIfAborted();
+      const lease = new GroupLease(kafka, group);
+      try {
+        await lease.#join(topic, signal);
+        return lease;
+      } catch (error) {
+        await lease[Symbol.asyncDispose]();
+        throw error;
+      }
+    };
     try {
-      await lease.#join(topic, signal);
-      return lease;
+      return await patiently(attempt);
     } catch (error) {
-      await lease[Symbol.asyncDispose]();
       signal.throwIfAborted();
       throw asLogError(`lease ${group}`, error);
     }

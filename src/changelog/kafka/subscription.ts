@@ -2,7 +2,7 @@ import type { EachBatchPayload, Kafka } from 'kafkajs';
 import { Observable, type Subscriber } from 'rxjs';
 import type { ChangePage } from '../../../streams/change-log.ts';
 import { asLogError, FETCH_WAIT, HEARTBEAT_INTERVAL, SESSION_TIMEOUT } from './client.ts';
-import { GroupConsumer } from './consumer.ts';
+import { GroupConsumer, whilePatient } from './consumer.ts';
 import { parseEvent } from './envelope.ts';
 
 /**
@@ -13,10 +13,12 @@ export class GroupSubscription implements AsyncDisposable {
   readonly changes: Observable<ChangePage>;
   readonly #subscribers = new Set<Subscriber<ChangePage>>();
   readonly #closing = new Set<Promise<void>>();
+  #disposed = false;
 
   /** @param onSetAside told of a message that is no event of ours; it is passed over (SPEC rule 9) */
   constructor(kafka: Kafka, groupId: string, topic: string, onSetAside: (where: string, why: string) => void) {
-    this.changes = new Observable<ChangePage>((subscriber) => {
+    const pages = new Observable<ChangePage>((subscriber) => {
+      if (this.#disposed) return subscriber.complete();
       const fail = (error: unknown) => subscriber.error(asLogError(`group ${groupId}`, error));
       const config = { groupId, sessionTimeout: SESSION_TIMEOUT, heartbeatInterval: HEARTBEAT_INTERVAL, maxWaitTimeInMs: FETCH_WAIT };
       const group = new GroupConsumer(kafka, config, fail);
@@ -39,9 +41,11 @@ export class GroupSubscription implements AsyncDisposable {
         this.#closing.add(closing);
       };
     });
+    this.changes = pages.pipe(whilePatient());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#disposed = true;
     for (const subscriber of this.#subscribers) subscriber.complete();
     await Promise.all(this.#closing);
   }

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Admin, Kafka, KafkaMessage } from 'kafkajs';
+import type { Admin, EachBatchPayload, Kafka, KafkaMessage } from 'kafkajs';
 import { LogError } from '../../../streams/change-log.ts';
 import { asLogError, farewell } from './client.ts';
-import { GroupConsumer } from './consumer.ts';
+import { GroupConsumer, patiently } from './consumer.ts';
 
 /** Where to read one partition from and where it ended when that was asked. */
 export interface Range {
@@ -56,6 +56,8 @@ export async function offsetsOf(kafka: Kafka, topics: readonly string[]): Promis
   }
 }
 
+type OnMessages = (topic: string, partition: number, messages: KafkaMessage[]) => void | Promise<void>;
+
 /**
  * Reads ranges of partitions to their ends, as a read-committed reader sees them, without moving any group but one of its own.
  *
@@ -67,12 +69,24 @@ export async function readRanges(
   admin: Admin,
   groupPrefix: string,
   ranges: readonly Range[],
-  onMessages: (topic: string, partition: number, messages: KafkaMessage[]) => void | Promise<void>,
+  onMessages: OnMessages,
 ): Promise<void> {
   const open = new Map(ranges.filter(({ from, end }) => from < end).map((range) => [`${range.topic}/${range.partition}`, range]));
   if (open.size === 0) return;
   const topics = [...new Set([...open.values()].map(({ topic }) => topic))];
-  const groupId = `${groupPrefix}namesake-tail-${randomUUID()}`;
+  try {
+    await patiently(async () => {
+      const groupId = `${groupPrefix}namesake-tail-${randomUUID()}`;
+      await readOpen(kafka, groupId, topics, open, onMessages);
+      await admin.deleteGroups([groupId]).catch(() => {});
+    });
+  } catch (error) {
+    throw asLogError(`reading ${topics.join(', ')}`, error);
+  }
+}
+
+/** @param open by topic and partition; what has been read is taken out of it */
+async function readOpen(kafka: Kafka, groupId: string, topics: string[], open: Map<string, Range>, onMessages: OnMessages): Promise<void> {
   const { promise: done, resolve, reject } = Promise.withResolvers<void>();
   done.catch(() => {});
   const group = new GroupConsumer(kafka, { groupId, maxWaitTimeInMs: FETCH_WAIT }, reject);
@@ -80,7 +94,7 @@ export async function readRanges(
   let stalled: NodeJS.Timeout | undefined;
   const alive = () => {
     clearTimeout(stalled);
-    stalled = setTimeout(() => reject(new LogError(`reading ${topics.join(', ')}: no answer for ${STALLED} ms`)), STALLED);
+    stalled = setTimeout(() => reject(new LogError(`no answer for ${STALLED} ms`)), STALLED);
   };
   consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
     for (const [topic, partitions] of Object.entries(payload.memberAssignment)) {
@@ -107,35 +121,31 @@ export async function readRanges(
     consumer.pause([{ topic, partitions: [partition] }]);
     if (open.size === 0) resolve();
   });
-  try {
+  const take = async ({ batch: { topic, partition, messages } }: EachBatchPayload) => {
+    const range = open.get(`${topic}/${partition}`);
+    if (range === undefined) return;
+    const wanted = messages.filter(({ offset }) => BigInt(offset) >= range.from && BigInt(offset) < range.end);
+    if (wanted.length > 0) await onMessages(topic, partition, wanted);
+  };
+  const start = async () => {
     alive();
-    const start = async () => {
-      await consumer.connect();
-      await consumer.subscribe({ topics, fromBeginning: true });
-      await consumer.run({
-        autoCommit: false,
-        eachBatch: async ({ batch }) => {
-          const range = open.get(`${batch.topic}/${batch.partition}`);
-          if (range === undefined) return;
-          const wanted = batch.messages.filter(({ offset }) => BigInt(offset) >= range.from && BigInt(offset) < range.end);
-          if (wanted.length === 0) return;
-          try {
-            await onMessages(batch.topic, batch.partition, wanted);
-          } catch (error) {
-            // The consumer would try again by itself.
-            reject(error);
-            throw error;
-          }
-        },
-      });
-    };
+    await consumer.connect();
+    await consumer.subscribe({ topics, fromBeginning: true });
+    await consumer.run({
+      autoCommit: false,
+      eachBatch: (batch) =>
+        take(batch).catch((error: unknown) => {
+          // The consumer would try again by itself.
+          reject(error);
+          throw error;
+        }),
+    });
+  };
+  try {
     start().catch(reject);
     await done;
-  } catch (error) {
-    throw asLogError(`reading ${topics.join(', ')}`, error);
   } finally {
     clearTimeout(stalled);
     await group.close();
-    await admin.deleteGroups([groupId]).catch(() => {});
   }
 }
