@@ -192,7 +192,9 @@ export class StateStore implements KnownIdentities, Disposable {
   }
 
   linkOfRecord(organization: string, systemuserid: string): Link | undefined {
-    return parsed(Link, this.sql('SELECT value FROM link WHERE organization = ? AND systemuserid = ?').get(organization, systemuserid));
+    // Left to itself, SQLite walks through all links of the organization.
+    const query = 'SELECT value FROM link INDEXED BY link_systemuser WHERE organization = ? AND systemuserid = ?';
+    return parsed(Link, this.sql(query).get(organization, systemuserid));
   }
 
   putLink(link: Link): void {
