@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
+import { onTestFailed } from 'vitest';
 import { ControlClient, type ShownRecord } from '../../infra/customer-engagement/control-client.ts';
 import type { Bed } from '../../infra/testbed/bed.ts';
 import { CustomerEngagement } from '../../infra/testbed/customer-engagement.ts';
@@ -12,6 +13,7 @@ import { type History, kafkaHistory, lastRepairs, sqliteHistory } from './chain-
 import { until } from './chain-wait.ts';
 
 export type Engine = NamesakeOptions['engine'];
+const TOLD_LINES = 40;
 export const ENGINES: readonly Engine[] = ['kafka', 'sqlite'];
 
 /** One log of its own on a bed, with the product as a process and everything to look at both from outside. */
@@ -45,6 +47,7 @@ export class Stage implements AsyncDisposable {
     const place = { topicPrefix: `${name}.`, logFile: join(bed.path, `${name}.db`) };
     const product = await Namesake.prepare({ bed, engine, ...place, ...options, path: join(bed.path, `${name}-1`) });
     const stage = new Stage(bed, engine, options, place, await DirectoryAdmin.connect(bed.directory), product);
+    onTestFailed(() => stage.#tell());
     await stage.control.clearFaults();
     await stage.control.setSettings({});
     await stage.control.setLag(0);
@@ -134,6 +137,14 @@ export class Stage implements AsyncDisposable {
     ).catch((error: Error) => {
       throw new Error(`${error.message}: ${reason}`);
     });
+  }
+
+  /** The last that each instance said, for whoever reads of a failed test. */
+  async #tell(): Promise<void> {
+    for (const instance of this.#instances) {
+      const lines = (await instance.lines()).slice(-TOLD_LINES).map(({ time, msg }) => `  ${time.slice(11, 23)} ${msg}`);
+      console.error([`last lines of ${instance.logFile}:`, ...lines].join('\n'));
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
