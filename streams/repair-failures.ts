@@ -3,8 +3,12 @@ import type { Repair, RepairReason } from './repair.ts';
 
 /** The caller cannot change their own domain name (Web service error codes). */
 const CALLER_CANNOT_CHANGE_OWN_DOMAIN_NAME = 0x80044161;
-/** How often a name that was somebody else's is tried while it is refused as held: with the delays in between, about half an hour. */
-const HELD_ATTEMPTS = 12;
+/**
+ * How often a name that is refused as held is tried, with growing delays in between. For about 20 seconds, since the listener
+ * may not yet have told that the account has another name by now; for some hours when the name was another account's, which
+ * a server that has not heard of the change still takes it for (between sites that takes three hours by default).
+ */
+const HELD_ATTEMPTS = { own: 4, takenOver: 60 };
 
 const WAITS: Partial<Record<CustomerEngagementFailure, RepairReason>> = {
   transient: 'unavailable',
@@ -23,8 +27,7 @@ export function meaningOf(error: CustomerEngagementError, { attempts, formerHold
   if (reason !== undefined) return { step: 'wait', reason };
   switch (error.failure) {
     case 'held':
-      // A server that has not heard of the change takes the name for the account that had it before.
-      return typeof formerHolder === 'string' && attempts < HELD_ATTEMPTS
+      return attempts < (formerHolder ? HELD_ATTEMPTS.takenOver : HELD_ATTEMPTS.own)
         ? { step: 'wait', reason: 'not-in-directory-yet' }
         : { step: 'end', reason: 'held-by-another-record' };
     case 'impossible':

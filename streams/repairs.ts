@@ -3,7 +3,7 @@ import { backoff } from './backoff.ts';
 import type { ChangeEvent } from './change.ts';
 import type { RepairerLog } from './change-log.ts';
 import { type CustomerEngagement, CustomerEngagementError, type SystemUser } from './customer-engagement.ts';
-import { domainName, type Identity, sameName } from './identity.ts';
+import { domainName, sameName } from './identity.ts';
 import { linkOf } from './links.ts';
 import { OpenRepairs } from './open-repairs.ts';
 import { aborted } from './operators.ts';
@@ -113,12 +113,12 @@ export class Repairs {
       return false;
     }
     try {
-      const target = this.#target(repair);
+      const target = this.#target(systemuserid);
       const domainNames = parkingAccount === undefined ? [target] : [target, parkingAccount];
       const records = await this.#ce.find({ systemuserid, domainNames });
       if (parkingAccount !== undefined && this.#isTaken(parkingAccount, systemuserid, records)) return true;
       const record = records.find((found) => found.systemuserid === systemuserid);
-      if (record !== undefined) this.#noteParked(systemuserid, record.domainname);
+      if (record !== undefined) this.#note(systemuserid, record.domainname);
       // From here to the first write to the journal nothing else can come in between.
       return await this.#take(systemuserid, decide(this.#situation(systemuserid, parkingAccount, records)), record);
     } catch (error) {
@@ -147,8 +147,8 @@ export class Repairs {
 
   #situation(systemuserid: string, parkingAccount: string | undefined, records: readonly SystemUser[]): Situation {
     const repair = this.#repairs.get(systemuserid);
-    const identity = this.#identity(repair);
-    const target = this.#target(repair);
+    const identity = this.#log.identity(repair.objectGUID);
+    const target = this.#target(systemuserid);
     const record = records.find((found) => found.systemuserid === systemuserid);
     const holder = records.find(
       (found) =>
@@ -162,18 +162,24 @@ export class Repairs {
       record,
       own: this.#own,
       holder,
-      exchanging: record && this.#exchanging(systemuserid, record.domainname, target),
+      exchanging: record && this.#exchanging(repair, record.domainname, target),
       givenAway: record !== undefined && this.#isGivenAway(repair, record),
       parkingAccount,
     };
   }
 
-  /** A record that is on a parking account, or is about to be, and has a name to do with this one's. */
-  #exchanging(systemuserid: string, shown: string, target: string): Repair | undefined {
-    return this.#pool
-      .users()
-      .map((user) => (user === systemuserid ? undefined : this.#repairs.find(user)))
-      .find((other) => other && other.parkingAccount !== null && (sameName(other.from, target) || sameName(other.to, shown)));
+  /** A record that is on a parking account, or is about to be, and exchanges a name with this one. */
+  #exchanging(repair: Repair, shown: string, target: string): Repair | undefined {
+    const parked = this.#pool.users().flatMap((user) => this.#repairs.find(user) ?? []);
+    return parked.find(
+      (other) =>
+        other.systemuserid !== repair.systemuserid &&
+        other.parkingAccount !== null &&
+        (sameName(other.from, target) ||
+          sameName(other.to, shown) ||
+          other.objectGUID === repair.formerHolder ||
+          other.formerHolder === repair.objectGUID),
+    );
   }
 
   /** Somebody else's record is on this parking account: another one may serve. */
@@ -185,12 +191,17 @@ export class Repairs {
     return true;
   }
 
-  /** A record on an account of the pool is parked, whatever the journal says: a write whose answer was lost can come late. */
-  #noteParked(systemuserid: string, shown: string): void {
+  /** What the journal could not know: an answer was lost, or the account was renamed again meanwhile. */
+  #note(systemuserid: string, shown: string): void {
+    const { parkingAccount, to } = this.#repairs.get(systemuserid);
     const account = this.#pool.find(shown);
-    if (account === undefined) return;
-    this.#pool.keep(account, systemuserid);
-    this.#repairs.update(systemuserid, { parkingAccount: account });
+    if (account !== undefined) {
+      this.#pool.keep(account, systemuserid);
+      this.#repairs.update(systemuserid, { parkingAccount: account });
+    } else if (parkingAccount !== null && sameName(shown, to) && !sameName(shown, this.#target(systemuserid))) {
+      // Named for a goal that has changed since: whoever has that name now, it was not given by somebody's hand.
+      this.#repairs.update(systemuserid, { from: shown });
+    }
   }
 
   /** The record shows a name that neither it nor its account is known to have had, and that is somebody else's. */
@@ -217,7 +228,7 @@ export class Repairs {
       times,
     });
     if (this.#stop.aborted) return false;
-    if (this.#target(this.#repairs.get(systemuserid)) !== to) return true;
+    if (this.#target(systemuserid) !== to) return true;
     try {
       await this.#write(systemuserid, account);
     } catch (error) {
@@ -232,21 +243,27 @@ export class Repairs {
     }
     const repair = this.#repairs.get(systemuserid);
     this.#repairs.update(systemuserid, { attempts: 0, times: { ...repair.times, parked: new Date().toISOString() } });
-    return this.#target(repair) === to ? await this.#name(systemuserid, to) : true;
+    return this.#target(systemuserid) === to ? await this.#name(systemuserid, to) : true;
   }
 
   async #name(systemuserid: string, to: string): Promise<boolean> {
     const before = this.#repairs.get(systemuserid);
     if (before.state !== 'repairing' || before.to !== to) {
       await this.#repairs.record(systemuserid, { state: 'repairing', reason: null, message: null, to, notBefore: null });
-      if (this.#target(this.#repairs.get(systemuserid)) !== to) return true;
+      if (this.#target(systemuserid) !== to) return true;
     }
-    await this.#write(systemuserid, to);
+    try {
+      await this.#write(systemuserid, to);
+    } catch (error) {
+      const nothingWritten = error instanceof CustomerEngagementError && error.failure !== 'unknown-outcome';
+      // Renamed again meanwhile: no wonder that the name was refused.
+      if (nothingWritten && this.#target(systemuserid) !== to) return true;
+      throw error;
+    }
     const repair = this.#repairs.get(systemuserid);
     this.#repairs.update(systemuserid, { attempts: 0, times: { ...repair.times, named: new Date().toISOString() } });
-    const identity = this.#identity(repair);
     // Renamed again meanwhile.
-    if (identity !== undefined && domainName(identity) !== to) return true;
+    if (this.#target(systemuserid) !== to) return true;
     await this.#end(systemuserid, { state: 'repaired', reason: null }, { systemuserid, domainname: to });
     return false;
   }
@@ -289,7 +306,7 @@ export class Repairs {
     if (reason === 'no-parking-account-free') this.#waiting.account.add(systemuserid);
     if (reason === 'names-exchanged') this.#waiting.other.add(systemuserid);
     const notBefore = new Date(Date.now() + milliseconds).toISOString();
-    const to = mayBeParked ? repair.to : this.#target(repair);
+    const to = mayBeParked ? repair.to : this.#target(systemuserid);
     const recorded = this.#repairs.record(systemuserid, { state: 'waiting', reason, message, attempts, notBefore, to });
     // Nothing is parked, and another repair may have the account meanwhile.
     if (!mayBeParked) this.#release(systemuserid);
@@ -323,13 +340,10 @@ export class Repairs {
     }
   }
 
-  #identity(repair: Repair): Identity | undefined {
-    return this.#log.identity(repair.objectGUID);
-  }
-
   /** The name that the record is to get. */
-  #target(repair: Repair): string {
-    const identity = this.#identity(repair);
-    return identity === undefined ? repair.to : domainName(identity);
+  #target(systemuserid: string): string {
+    const { objectGUID, to } = this.#repairs.get(systemuserid);
+    const identity = this.#log.identity(objectGUID);
+    return identity === undefined ? to : domainName(identity);
   }
 }

@@ -126,17 +126,18 @@ describe('meaningOf', () => {
 
   test.each(Object.entries(MEANINGS))('%s', (failure, meaning) => {
     const error = new CustomerEngagementError(failure as CustomerEngagementFailure, '');
-    expect(meaningOf(error, { attempts: 1, formerHolder: null })).toEqual(meaning);
+    expect(meaningOf(error, { attempts: 4, formerHolder: null })).toEqual(meaning);
   });
 
   test('a refusal of unknown kind is tried once more', () => {
     expect(meaningOf(new CustomerEngagementError('refused', ''), { attempts: 0, formerHolder: null })).toMatchObject({ step: 'wait' });
   });
 
-  test("a held name that was another account's is tried again while the server may lag, and not for ever", () => {
+  test("a held name is tried again while the listener or the server may lag, longer when it was another account's, and not for ever", () => {
     const held = new CustomerEngagementError('held', '');
     const formerHolder = guid('account', 2);
-    expect(meaningOf(held, { attempts: 0, formerHolder })).toEqual({ step: 'wait', reason: 'not-in-directory-yet' });
+    expect(meaningOf(held, { attempts: 0, formerHolder: null })).toMatchObject({ step: 'wait' });
+    expect(meaningOf(held, { attempts: 10, formerHolder })).toEqual({ step: 'wait', reason: 'not-in-directory-yet' });
     expect(meaningOf(held, { attempts: 100, formerHolder })).toMatchObject({ step: 'end', reason: 'held-by-another-record' });
   });
 

@@ -40,7 +40,9 @@ export class MemoryCustomerEngagement {
   /** Milliseconds from a request to its effect, and again to its answer. */
   latency = 1;
   fate: (call: Call) => Fate | Promise<Fate> = () => 'ok';
-  /** Told of each write before it is looked at. */
+  /** Told of each write when it is sent. */
+  onSend: (record: MemoryRecord, name: string) => void = () => {};
+  /** Told of each change that is made. */
   onWrite: (record: MemoryRecord, name: string) => void = () => {};
   readonly calls: Call[] = [];
   /** Writes that changed something. */
@@ -94,6 +96,8 @@ export class MemoryCustomerEngagement {
     const { signal } = this.#killed;
     const exchange = async <T>(call: Call, effect: () => T): Promise<T> => {
       this.calls.push(call);
+      const record = this.records.find(({ systemuserid }) => call.operation === 'set' && systemuserid === call.systemuserid);
+      if (record !== undefined) this.onSend(record, call.name ?? '');
       const fate = await this.fate(call);
       await this.#travel(signal);
       if (fate !== 'ok' && fate !== 'lost') throw new CustomerEngagementError(fate, `${name}: ${fate}`);
@@ -127,7 +131,6 @@ export class MemoryCustomerEngagement {
   #set(systemuserid: string, domainName: string): string {
     const record = this.records.find((candidate) => candidate.systemuserid === systemuserid);
     if (record === undefined) throw new CustomerEngagementError('missing', 'no such record');
-    this.onWrite(record, domainName);
     if (systemuserid === this.own) {
       throw new CustomerEngagementError('impossible', 'own name', { code: CALLER_CANNOT_CHANGE_OWN_DOMAIN_NAME });
     }
@@ -141,6 +144,7 @@ export class MemoryCustomerEngagement {
     if (this.records.some((other) => other.objectGUID === objectGUID)) {
       throw new CustomerEngagementError('held', 'already a user', { code: USER_ALREADY_EXISTS });
     }
+    this.onWrite(record, domainName);
     this.writes.push({ systemuserid, from: record.domainname, to: domainName });
     Object.assign(record, { domainname: domainName, objectGUID });
     return domainName;
