@@ -1,6 +1,7 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { until } from './chain-wait.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 
@@ -19,21 +20,53 @@ export interface CliResult {
 }
 
 /** The product's command as a person types it, run to its end. */
-export async function namesake(args: readonly string[], { cwd, env = {}, within = 30_000 }: CliOptions = {}): Promise<CliResult> {
-  const child = spawn(process.execPath, [PROGRAM, ...args], {
-    ...(cwd === undefined ? {} : { cwd }),
-    env: { ...process.env, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const output = { stdout: '', stderr: '' };
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    output.stdout += text;
-  });
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    output.stderr += text;
-  });
-  const late = setTimeout(() => child.kill('SIGKILL'), within);
-  const [code] = (await once(child, 'close')) as [number | null];
-  clearTimeout(late);
-  return { code, ...output };
+export async function namesake(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {
+  await using command = new Command(args, options);
+  return await command.ended;
+}
+
+/** The product's command while it runs. */
+export class Command implements AsyncDisposable {
+  readonly ended: Promise<CliResult>;
+  readonly #child: ChildProcess;
+  readonly #output = { stdout: '', stderr: '' };
+
+  constructor(args: readonly string[], { cwd, env = {}, within = 30_000 }: CliOptions = {}) {
+    const child = spawn(process.execPath, [PROGRAM, ...args], {
+      ...(cwd === undefined ? {} : { cwd }),
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#child = child;
+    for (const stream of ['stdout', 'stderr'] as const) {
+      child[stream].setEncoding('utf8').on('data', (text: string) => {
+        this.#output[stream] += text;
+      });
+    }
+    const late = setTimeout(() => child.kill('SIGKILL'), within);
+    this.ended = once(child, 'close').then(([code]: (number | null)[]) => {
+      clearTimeout(late);
+      return { code: code ?? null, ...this.#output };
+    });
+  }
+
+  get stdout(): string {
+    return this.#output.stdout;
+  }
+
+  async says(pattern: RegExp, within = 20_000): Promise<void> {
+    await until(`the command says ${pattern}; it said:\n${this.stdout}`, async () => pattern.test(this.stdout), within, 5);
+  }
+
+  /** SIGTERM. @returns also how many milliseconds it took to end */
+  async terminate(): Promise<CliResult & { milliseconds: number }> {
+    const begun = performance.now();
+    this.#child.kill('SIGTERM');
+    return { ...(await this.ended), milliseconds: performance.now() - begun };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#child.kill('SIGKILL');
+    await this.ended;
+  }
 }
