@@ -7,6 +7,9 @@ import { isOpen, type Link, type Repair } from './repair.ts';
 /** How long an event waits for the first journal record of its repair before one is written for it. */
 const LATEST_MILLISECONDS = 250;
 
+/** A name that was written so many milliseconds or less before the listener saw it lost may have been lost before it was written. */
+const DOUBT_MILLISECONDS = 60_000;
+
 /** The repairs that have not ended, as they are known and as the journal knows them. */
 export class OpenRepairs {
   readonly #log: RepairerLog;
@@ -55,6 +58,7 @@ export class OpenRepairs {
       eventId: eventId(event),
       sequence: event.sequence,
       formerHolder: event.formerHolder,
+      doubtful: isDoubtful(event, last),
       attempts: 0,
       notBefore: null,
       // Once the record may be parked, this is the name that it may have been given: whether it has it has to be asked first.
@@ -97,6 +101,12 @@ export class OpenRepairs {
   close(): void {
     this.#recorded.complete();
   }
+}
+
+function isDoubtful({ observed }: ChangeEvent, last: Repair | undefined): boolean {
+  if (last === undefined) return false;
+  if (isOpen(last)) return last.doubtful === true || last.parkingAccount !== null;
+  return last.state === 'repaired' && Date.parse(observed.time) - Date.parse(last.at) <= DOUBT_MILLISECONDS;
 }
 
 function newRepair(event: ChangeEvent, link: Link, last: Repair | undefined): Repair {

@@ -76,6 +76,11 @@ export const Repair = z.looseObject({
   sequence: z.int().positive(),
   /** objectGUID of the account that had the new name before, when there was one: a server that lags may still take it for that one. */
   formerHolder: z.guid().nullable().optional(),
+  /**
+   * The record was given the name that it shows so shortly before its account lost it, that the name may have been another
+   * account's by then: it may be mapped to that one, whose own record cannot be named until this repair is through.
+   */
+  doubtful: z.boolean().optional(),
   times: z.looseObject({
     /** When the listener saw the change. */
     observed: z.iso.datetime(),
@@ -101,7 +106,7 @@ export interface Situation {
   readonly own: string;
   /** Another record that shows the name that this one is to get and is not linked to another account: it may be mapped to this one. */
   readonly holder: SystemUser | undefined;
-  /** A record on a parking account that is to get the name which this one shows, or that had the name which this one is to get. */
+  /** A record on a parking account that exchanges a name with this one, unless this one's mapping is doubtful. */
   readonly exchanging: Repair | undefined;
   /** Whether the name that the record shows belongs to another account, and is not the one it had when last looked at. */
   readonly givenAway: boolean;

@@ -162,7 +162,7 @@ export class Repairs {
       record,
       own: this.#own,
       holder,
-      exchanging: record && this.#exchanging(repair, record.domainname, target),
+      exchanging: record && !repair.doubtful ? this.#exchanging(repair, record.domainname, target) : undefined,
       givenAway: record !== undefined && this.#isGivenAway(repair, record),
       parkingAccount,
     };
