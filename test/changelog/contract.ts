@@ -5,13 +5,13 @@ import { type ChangeEvent, eventId } from '../../streams/change.ts';
 import { type ChangeLog, FencedError, type ListenerLog, LogError, type RepairerLog } from '../../streams/change-log.ts';
 import { type Deed, DOMAIN, guid, link, Model, NAMING_CONTEXT, person, position, repair } from './model.ts';
 import { eventually, Pages } from './pages.ts';
-import { Appender, type Program } from './program.ts';
+import { Appender, type Program, type Work } from './program.ts';
 
 /** One log of a test's own, empty at first. */
 export interface Place {
   /** The log as a process sees it. Two that are open at once need different names, as two machines have. */
   open(instance?: string): ChangeLog;
-  program(work: { accounts: number; batches: number }): Program;
+  program(work: Work): Program;
   /** Another writer takes over, and whoever holds the lease does not notice. */
   takeOver(): Promise<AsyncDisposable>;
 }
@@ -328,6 +328,12 @@ export function contract(engine: Engine): void {
       await expect(listener.append(new Model().batch([create(1)]))).rejects.toBeInstanceOf(LogError);
       await expect(repairer.record({ links: [link('contoso', 1)] })).rejects.toBeInstanceOf(LogError);
       expect(await history(log)).toEqual([]);
+    });
+
+    it('leaves nothing behind that keeps a process from ending', async () => {
+      const place = await engine.place();
+      await using appender = new Appender(place.program({ accounts: 2, batches: 3, leaves: true }));
+      expect(await appender.lingered()).toBeLessThan(2_000);
     });
 
     it('agrees with a plain model, whatever happens, however often it is reopened (SPEC rules 1, 3)', async () => {

@@ -9,6 +9,8 @@ const VERSION = 1;
 const HOLDER = Buffer.from('holder');
 /** Milliseconds from one look at the group to the next; also the longest that a release waits. */
 const LOOK = 500;
+/** Milliseconds without any answer of the group after which the lease is taken for lost; longer than the group takes when members join. */
+const SILENCE = 20_000;
 
 /**
  * One holder per name, anywhere: whoever the consumer group gives the only partition of a topic. The others wait as members,
@@ -21,6 +23,7 @@ export class GroupLease implements AsyncDisposable {
   readonly #acquired = Promise.withResolvers<void>();
   #held = false;
   #member = '';
+  #watch: NodeJS.Timeout | undefined;
   /** When the group last answered, by performance.now(). */
   #answered = 0;
 
@@ -63,7 +66,7 @@ export class GroupLease implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#held = false;
+    this.#release();
     await this.#group.close();
   }
 
@@ -95,8 +98,7 @@ export class GroupLease implements AsyncDisposable {
     this.#answered = performance.now();
     if (!this.#held) {
       this.#member = member;
-      this.#held = assigned;
-      if (assigned) this.#acquired.resolve();
+      if (assigned) this.#hold();
     } else if (!assigned) {
       this.#lose('the group gave it to another instance');
     } else if (member !== this.#member) {
@@ -105,8 +107,21 @@ export class GroupLease implements AsyncDisposable {
     }
   }
 
-  #lose(why: string, cause?: unknown): void {
+  #hold(): void {
+    this.#held = true;
+    this.#watch = setInterval(() => {
+      if (performance.now() - this.#answered > SILENCE) this.#lose(`the group has not answered for ${SILENCE} ms`);
+    }, LOOK);
+    this.#acquired.resolve();
+  }
+
+  #release(): void {
     this.#held = false;
+    clearInterval(this.#watch);
+  }
+
+  #lose(why: string, cause?: unknown): void {
+    this.#release();
     const error = new LogError(`the lease was lost: ${why}`, { cause });
     this.#acquired.reject(error);
     this.#lost.abort(error);
