@@ -28,6 +28,12 @@ export function describeStatus(status: LogStatus, log: string): string {
   return lines.join('\n');
 }
 
+/** The same for a program. The cookies are the directory's business: they stay where the positions are kept. */
+export function describeAsJson(status: LogStatus): string {
+  const positions = status.positions.map(({ cookie: _, ...position }) => position);
+  return JSON.stringify({ ...status, positions }, null, 2);
+}
+
 function ago(time: string): string {
   const seconds = Math.max(0, Math.round((Date.now() - Date.parse(time)) / 1000));
   return seconds < 120

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Admin, Kafka, KafkaMessage } from 'kafkajs';
@@ -56,7 +57,7 @@ export interface WrittenBatch {
 }
 
 /** A record that has to be where it was if the topic is still the same one. */
-const Anchor = z.object({ offset: z.string(), value: z.string() });
+const Anchor = z.object({ offset: z.string(), digest: z.string() });
 
 export interface CacheSettings {
   readonly topicPrefix: string;
@@ -143,7 +144,7 @@ export class TopicCache {
     await readRanges(this.#kafka, this.#admin, this.#settings.topicPrefix, from, (topic, partition, messages) => {
       if (topic === this.#topics.position && !recognized) {
         const [first] = messages;
-        recognized = first?.offset === anchor?.offset && first?.value?.toString() === anchor?.value;
+        recognized = first?.offset === anchor?.offset && digestOf(first?.value?.toString()) === anchor?.digest;
         if (!recognized) return;
       }
       const wanted = ranges.some((range) => range.topic === topic) ? messages : [];
@@ -187,7 +188,7 @@ export class TopicCache {
           const { position, time } = PositionRecord.parse(contentOf(message));
           store.putPosition(position, time);
         }
-        this.#setAnchor(message.offset, message.value?.toString() ?? '');
+        this.#setAnchor(message.offset, message.value?.toString());
         return;
       }
       case this.#topics.repair: {
@@ -204,8 +205,8 @@ export class TopicCache {
   }
 
   /** The last record of the position topic that is known, by which the topics are recognized. */
-  #setAnchor(offset: string, value: string): void {
-    this.store.setMeta('anchor', JSON.stringify({ offset, value }));
+  #setAnchor(offset: string, value: string | undefined): void {
+    this.store.setMeta('anchor', JSON.stringify({ offset, digest: digestOf(value) }));
   }
 
   /** Behind what is known the ends can be for a moment only, until the brokers have marked the last transaction. */
@@ -265,6 +266,11 @@ export function topicNames(prefix: string): Record<keyof typeof TOPICS, string> 
     repair: name(TOPICS.repair),
     link: name(TOPICS.link),
   };
+}
+
+/** Tells two records apart without a second copy of the directory's cookie. */
+function digestOf(text = ''): string {
+  return createHash('sha256').update(text).digest('base64');
 }
 
 function contentOf(message: KafkaMessage): unknown {
