@@ -8,7 +8,7 @@ import { EXIT } from '../runtime/exit-codes.ts';
 import { createLogger } from '../runtime/logger.ts';
 import { changeLog } from '../runtime/parts.ts';
 import { exitCodeOf, type Roles, serve } from '../runtime/service.ts';
-import { describeStatus } from './status.ts';
+import { describeAsJson, describeStatus } from './status.ts';
 
 process.exit(await main(process.argv.slice(2)));
 
@@ -42,9 +42,9 @@ async function main(args: readonly string[]): Promise<number> {
     .option('--json', 'as JSON')
     .action(async ({ json }: { json?: true }) => {
       const { configuration } = loaded();
-      await using log = changeLog(configuration, createLogger({ level: 'error', format: 'auto' }), ':memory:');
+      await using log = changeLog(configuration, createLogger({ level: 'error', format: 'auto' }), { look: true });
       const status = await log.status();
-      console.log(json ? JSON.stringify(status, null, 2) : describeStatus(status, log.name));
+      console.log(json ? describeAsJson(status) : describeStatus(status, log.name));
     });
   program
     .command('config')

@@ -27,14 +27,11 @@ export function directorySources({ directories }: Configuration, log: Logger): D
   );
 }
 
-/** @param cacheFile where the Kafka log keeps its cache; ':memory:' for a look that leaves nothing behind */
-export function changeLog(
-  configuration: Configuration,
-  log: Logger,
-  cacheFile = join(configuration.stateDirectory, 'cache.db'),
-): ChangeLog {
+/** @param look only for a look, which leaves no file behind */
+export function changeLog(configuration: Configuration, log: Logger, { look = false } = {}): ChangeLog {
+  const { stateDirectory } = configuration;
   const { kafka, sqlite } = configuration.log;
-  if (kafka === undefined) return new SqliteLog(resolve(configuration.stateDirectory, sqlite?.file ?? 'namesake.db'));
+  if (kafka === undefined) return new SqliteLog(resolve(stateDirectory, sqlite?.file ?? 'namesake.db'), { create: !look });
   const { brokers, topicPrefix, tls, sasl, allowClearText, retention, partitions, replicationFactor } = kafka;
   return new KafkaLog(
     {
@@ -49,7 +46,7 @@ export function changeLog(
       onClientLog: (level, message) => log.debug({ level }, `kafkajs: ${message}`),
     },
     {
-      cacheFile,
+      cacheFile: look ? ':memory:' : join(stateDirectory, 'cache.db'),
       onSetAside: (where, why) => log.warn({ where }, `set aside ${where}: ${why}`),
       onRebuild: (why) => log.info(`reading the topics again: the cache cannot be used, ${why}`),
     },

@@ -36,24 +36,22 @@ export class SqliteLog implements ChangeLog {
   readonly #store: StateStore;
   readonly #appended = new Subject<void>();
 
-  /** @param file is created with its folder when missing @throws LogError when the file is not such a log */
-  constructor(file: string) {
+  /**
+   * @param file is created with its folder when missing, unless `create` is false: then a missing one is an empty log
+   * @throws LogError when the file is not such a log
+   */
+  constructor(file: string, { create = true } = {}) {
     this.name = `sqlite ${file}`;
     this.#file = file;
     try {
-      mkdirSync(dirname(file), { recursive: true });
-      this.#store = new StateStore(file, { durable: true });
+      if (create) mkdirSync(dirname(file), { recursive: true });
+      this.#store = new StateStore(create || existsSync(file) ? file : ':memory:', { durable: true });
       this.#store.database.exec(SCHEMA);
     } catch (error) {
       if (error instanceof LogError) throw error;
       const why = error instanceof Error ? error.message : String(error);
       throw new LogError(`cannot open ${file} as a log: ${why}`, { cause: error });
     }
-  }
-
-  /** Whether there is such a file; a look at a log should not create it. */
-  static exists(file: string): boolean {
-    return existsSync(file);
   }
 
   async openListener(signal: AbortSignal): Promise<ListenerLog> {
