@@ -50,10 +50,10 @@ export async function kafkaHistory(bootstrap: string, prefix: string): Promise<H
 export function sqliteHistory(file: string): History {
   using database = new DatabaseSync(file, { readOnly: true, timeout: 10_000 });
   const rows = (sql: string) => database.prepare(sql).all();
-  const values = <T>(sql: string) => rows(sql).map((row) => JSON.parse(String(row.value)) as T);
+  const values = <T>(sql: string) => rows(sql).map(({ value }) => parsed<T>(value));
   return {
     events: values<ChangeEvent>('SELECT value FROM change ORDER BY sequence'),
-    identities: new Map(values<Identity>('SELECT value FROM identity').map((identity) => [identity.objectGUID, identity])),
+    identities: new Map(rows('SELECT guid, value FROM identity').map(({ guid, value }) => [String(guid), parsed<Identity | null>(value)])),
     journal: values<Repair>('SELECT value FROM repair_history ORDER BY id'),
     links: values<Link>('SELECT value FROM link'),
   };
@@ -65,5 +65,9 @@ export function lastRepairs({ journal }: Pick<History, 'journal'>): Map<string, 
 }
 
 function payloadOf<T>({ payload }: TopicRecord): T {
-  return JSON.parse(payload ?? 'null') as T;
+  return parsed<T>(payload);
+}
+
+function parsed<T>(value: unknown): T {
+  return JSON.parse(String(value)) as T;
 }
