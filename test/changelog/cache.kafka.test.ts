@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Bed, startBed } from '../../infra/testbed/bed.ts';
 import { kafkaClient } from '../../src/changelog/kafka/client.ts';
 import { TOPICS } from '../../streams/topics.ts';
-import { expectKnown, history } from './contract.ts';
+import { expectKnown, history } from './expectations.ts';
 import { type KafkaPlace, kafkaPlace } from './kafka-place.ts';
 import { guid, link, Model, repair } from './model.ts';
 import { eventually } from './pages.ts';

@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type ChangeEvent, eventId } from '../../streams/change.ts';
-import { type ChangeLog, FencedError, type ListenerLog, LogError, type RepairerLog } from '../../streams/change-log.ts';
+import { eventId } from '../../streams/change.ts';
+import { type ChangeLog, FencedError, LogError } from '../../streams/change-log.ts';
+import { create, expectKnown, expectSequence, history, isOrdered, lastByAccount, refreshUntil, remove, rename } from './expectations.ts';
 import { type Deed, DOMAIN, guid, link, Model, NAMING_CONTEXT, person, position, repair } from './model.ts';
 import { eventually, Pages } from './pages.ts';
 import { Appender, type Program, type Work } from './program.ts';
@@ -371,66 +372,4 @@ export function contract(engine: Engine): void {
       );
     });
   });
-}
-
-const create = (account: number): Deed => ({ do: 'create', account });
-const rename = (account: number, to: string): Deed => ({ do: 'rename', account, to });
-const remove = (account: number): Deed => ({ do: 'delete', account });
-
-/** The whole history in the order of its sequence; in the order of arrival every account's events must be in order too. */
-export async function history(log: ChangeLog, atLeast = 0): Promise<ChangeEvent[]> {
-  // What was appended becomes visible to other readers a moment after the writer knows that it is durable.
-  const events = await eventually(async () => {
-    const read: ChangeEvent[] = [];
-    await log.replay((more) => {
-      read.push(...more);
-    });
-    return read.length < atLeast ? undefined : read;
-  });
-  for (const own of Map.groupBy(events, ({ objectGUID }) => objectGUID).values()) {
-    expect(own.map(({ sequence }) => sequence)).toEqual(own.map(({ sequence }) => sequence).sort((a, b) => a - b));
-  }
-  return events.sort((a, b) => a.sequence - b.sequence);
-}
-
-/** Reads up until this event is known. */
-async function refreshUntil(repairer: RepairerLog, sequence: number): Promise<void> {
-  await eventually(async () => {
-    await repairer.refresh();
-    return repairer.knownSequence >= sequence ? true : undefined;
-  });
-}
-
-/** Without a hole or a double, and `before` is the `after` of the event before. */
-export function expectSequence(events: readonly ChangeEvent[]): void {
-  expect(events.map(({ sequence }) => sequence)).toEqual(events.map((_, index) => index + 1));
-  const known = new Map<string, ChangeEvent['after']>();
-  for (const event of events) {
-    expect(event.before).toEqual(known.get(event.objectGUID) ?? null);
-    known.set(event.objectGUID, event.after);
-  }
-}
-
-export function expectKnown(listener: ListenerLog, model: Model): void {
-  expect(listener.count()).toBe(model.identities.size);
-  expect(listener.position(NAMING_CONTEXT)).toEqual(model.position);
-  for (const { objectGUID } of model.events) expect(listener.identity(objectGUID)).toEqual(model.identities.get(objectGUID));
-  const names = new Set([...model.formerHolders.keys(), ...[...model.identities.values()].map(({ sAMAccountName }) => sAMAccountName)]);
-  for (const name of names) {
-    expect(listener.holder(DOMAIN, name)).toBe(model.holder(name));
-    expect(listener.formerHolder(DOMAIN, name)).toBe(model.formerHolders.get(name.toLowerCase()));
-  }
-}
-
-function lastByAccount(events: readonly ChangeEvent[]): Map<string, ChangeEvent> {
-  return new Map(events.map((event) => [event.objectGUID, event]));
-}
-
-/** Whether these are all events of the model, those of one account in order. */
-function isOrdered(model: Model): (sequences: number[]) => boolean {
-  return (sequences) => {
-    const all = new Set(sequences).size === model.events.length && sequences.length === model.events.length;
-    const accounts = Map.groupBy(sequences, (sequence) => model.events[sequence - 1]?.objectGUID);
-    return all && [...accounts.values()].every((own) => own.every((sequence, index) => index === 0 || sequence > (own[index - 1] ?? 0)));
-  };
 }

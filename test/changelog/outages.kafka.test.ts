@@ -3,9 +3,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Bed, startBed } from '../../infra/testbed/bed.ts';
 import { FencedError, type ListenerLog, LogError } from '../../streams/change-log.ts';
 import { BrokerProxy, END_TXN, PRODUCE } from './broker-proxy.ts';
-import { expectKnown, expectSequence, history } from './contract.ts';
+import { create, expectKnown, expectSequence, history, toggle } from './expectations.ts';
 import { type KafkaPlace, kafkaPlace } from './kafka-place.ts';
-import { type Deed, guid, link, Model, NAMING_CONTEXT, repair } from './model.ts';
+import { guid, link, Model, NAMING_CONTEXT, repair } from './model.ts';
 import { eventually, Pages } from './pages.ts';
 import { Appender } from './program.ts';
 
@@ -24,8 +24,6 @@ afterAll(async () => {
 });
 
 const broker = () => bed.broker.bootstrap[0] ?? '';
-const toggle = (account: number): Deed => ({ do: 'toggle', account });
-const create = (account: number): Deed => ({ do: 'create', account });
 
 async function elapsed(work: () => Promise<unknown>): Promise<number> {
   const begun = performance.now();

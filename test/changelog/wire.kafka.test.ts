@@ -7,7 +7,7 @@ import { kafkaClient } from '../../src/changelog/kafka/client.ts';
 import { eventId } from '../../streams/change.ts';
 import { LogError } from '../../streams/change-log.ts';
 import { TOPICS } from '../../streams/topics.ts';
-import { history } from './contract.ts';
+import { history } from './expectations.ts';
 import { type KafkaPlace, kafkaPlace } from './kafka-place.ts';
 import { guid, link, Model, NAMING_CONTEXT, person, position, repair } from './model.ts';
 import { eventually, Pages } from './pages.ts';
