@@ -27,9 +27,15 @@ export interface DirectorySession extends AsyncDisposable {
   readonly resume: { readonly position: Position } | { readonly position: undefined; readonly reason: string };
   /** Emits when the domain controller says that something changed; errors with a DirectoryError when a connection is lost. */
   readonly wakes: Observable<void>;
-  /** Reads from a position, or everything when there is none. One reader at a time. */
+  /**
+   * Reads from a position, or everything when there is none: then each object comes whole, with null for what is not set, so that
+   * a value which was cleared while nobody looked is not taken for one that was not seen. One reader at a time.
+   */
   read(position: Position | undefined): PageReader;
-  /** Reads one object whole, tombstones too. Undefined when there is no such object or it may not be seen. */
+  /**
+   * Reads one object whole, with null for what is not set; tombstones too. Undefined when there is no such object or it may not be
+   * seen.
+   */
   readObject(objectGUID: string): Promise<Observation | undefined>;
 }
 

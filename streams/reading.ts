@@ -175,9 +175,9 @@ class Publisher {
     if (detection.outcome === 'incomplete') {
       const whole = await this.#session.readObject(observation.objectGUID);
       if (whole === undefined) throw new UnusableObservation('the directory reported a change of it but does not show the object');
-      // Only the first report tells whether it came back from the dead; a whole read of a living object looks the same either way.
-      const deleted = whole.deleted ? true : observation.deleted;
-      detection = detect({ ...whole, ...(deleted === undefined ? {} : { deleted }) }, domain, { ...observed, dn: whole.dn }, draft);
+      // Only the first report tells whether it came back from the dead: a whole living object looks the same either way.
+      const found = whole.deleted ? whole : { ...observation, seen: whole.seen };
+      detection = detect(found, domain, { ...observed, dn: whole.dn }, draft);
       if (detection.outcome === 'incomplete')
         throw new UnusableObservation('the object lacks objectClass, sAMAccountName or userAccountControl');
     }

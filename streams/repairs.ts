@@ -26,7 +26,7 @@ const UNTIL_ANOTHER_ENDS: Delay = { first: 1_000, longest: 30_000 };
 /** The longest wait in milliseconds that a Retry-After header is believed. */
 const LONGEST_WAIT = 3_600_000;
 /** How long a parking account is left alone that Customer Engagement would not have. */
-const AVOID_MILLISECONDS = 300_000;
+const AVOID_MILLISECONDS = 30_000;
 
 /**
  * All repairs of one organization, side by side: each is one systemuser record on its way to the present name of its

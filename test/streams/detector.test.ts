@@ -74,8 +74,7 @@ class Reader {
     if (detection.outcome !== 'incomplete') return detection;
     const whole = this.#directory.readObject(observation.objectGUID);
     if (whole === undefined) throw new Error('a reported object is there');
-    const deleted = whole.deleted ? true : observation.deleted;
-    return detect({ ...whole, ...(deleted === undefined ? {} : { deleted }) }, 'CORP', OBSERVED, known);
+    return detect(whole.deleted ? whole : { ...observation, seen: whole.seen }, 'CORP', OBSERVED, known);
   }
 }
 

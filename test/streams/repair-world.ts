@@ -106,7 +106,7 @@ export class World {
       let detection = detect(observation, 'CORP', observed, draft);
       if (detection.outcome === 'incomplete') {
         const whole = this.directory.readObject(observation.objectGUID) ?? observation;
-        detection = detect({ ...observation, ...whole }, 'CORP', observed, draft);
+        detection = detect({ ...observation, seen: whole.seen }, 'CORP', observed, draft);
       }
       if (detection.outcome === 'changed') draft.add(observation.objectGUID, detection.identity, detection.changes, !first);
     }

@@ -124,8 +124,7 @@ export class MemoryDirectory {
   readObject(objectGUID: string): Observation | undefined {
     const account = this.#accounts.get(objectGUID);
     if (account === undefined) return undefined;
-    const { deleted: _, ...whole } = this.#observe(account, 0);
-    return account.deleted ? { ...whole, deleted: true } : whole;
+    return { ...this.#observe(account, 0), deleted: account.deleted };
   }
 
   /** The persons as they are now, said independently of any observation. */
@@ -153,8 +152,8 @@ export class MemoryDirectory {
   #observe({ objectGUID, values, usns, deleted }: Account, usn: number): Observation {
     const dn = `CN=${objectGUID},DC=corp,DC=example,DC=test`;
     const changed = [...values].filter(([attribute]) => (usns.get(attribute) ?? 0) > usn);
-    // A cleared attribute is reported as such only in a delta: whoever reads the whole object sees nothing of it.
-    const seen = Object.fromEntries(changed.filter(([, value]) => value !== null || usn > 0)) as SeenAttributes;
+    const unset = usn === 0 ? OPTIONAL.map((attribute) => [attribute, null] as const) : [];
+    const seen = Object.fromEntries([...unset, ...changed]) as SeenAttributes;
     if ((usns.get('isDeleted') ?? 0) > usn) return { objectGUID, dn, deleted, seen };
     return { objectGUID, dn, seen };
   }
