@@ -1,5 +1,3 @@
-import { readFile } from 'node:fs/promises';
-import { Agent, fetch } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ShownRecord } from '../../infra/customer-engagement/control-client.ts';
 import { type Bed, startBed } from '../../infra/testbed/bed.ts';
@@ -78,7 +76,7 @@ describe('records that are never written (rule 6)', () => {
     await using stage = await Stage.prepare(bed, 'sqlite');
     await stage.start();
     // user00041 and user00042 have no records; the stand-in is written as an administrator would.
-    await write('user00004', 'user00041');
+    await stage.giveName(CustomerEngagement.idOf('user00004'), domainName('user00041'));
     const stranger = CustomerEngagement.idOf('stranger');
     await stage.control.addRecords([{ systemuserid: stranger, fullname: 'Stranger', domainname: domainName('user00042') }]);
     await stage.admin.delete((await stage.admin.find('user00042'))?.objectGUID ?? '');
@@ -125,23 +123,3 @@ describe('records that are never written (rule 6)', () => {
 });
 
 const domainName = (sAMAccountName: string) => `${bed.directory.netbios}\\${sAMAccountName}`;
-
-/** Gives a record another user name, as the administrator of Customer Engagement would. */
-async function write(seededFor: string, sAMAccountName: string): Promise<void> {
-  const dispatcher = new Agent({ connect: { ca: await readFile(bed.crm.caFile) } });
-  const answer = await fetch(`${bed.crm.url}/api/data/v9.1/systemusers(${CustomerEngagement.idOf(seededFor)})`, {
-    method: 'PATCH',
-    dispatcher,
-    headers: {
-      authorization: `Bearer ${bed.crm.token}`,
-      'content-type': 'application/json; charset=utf-8',
-      accept: 'application/json',
-      'if-match': '*',
-      'odata-version': '4.0',
-      'odata-maxversion': '4.0',
-    },
-    body: JSON.stringify({ domainname: domainName(sAMAccountName) }),
-  });
-  expect(answer.status).toBe(204);
-  await dispatcher.close();
-}

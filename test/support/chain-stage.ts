@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Agent, fetch } from 'undici';
 import { onTestFailed } from 'vitest';
 import { ControlClient, type ShownRecord } from '../../infra/customer-engagement/control-client.ts';
 import type { Bed } from '../../infra/testbed/bed.ts';
@@ -121,6 +123,22 @@ export class Stage implements AsyncDisposable {
     const record = (await this.control.records()).find(({ systemuserid }) => systemuserid === id);
     if (record === undefined) throw new Error(`the stand-in has no record for ${nameOrId}`);
     return record;
+  }
+
+  /** Gives a record another user name, as an administrator of Customer Engagement would. */
+  async giveName(systemuserid: string, domainname: string): Promise<void> {
+    const { url, caFile, token } = this.bed.crm;
+    const dispatcher = new Agent({ connect: { ca: await readFile(caFile) } });
+    const odata = { 'odata-version': '4.0', 'odata-maxversion': '4.0', accept: 'application/json', 'if-match': '*' };
+    const answer = await fetch(`${url}/api/data/v9.1/systemusers(${systemuserid})`, {
+      method: 'PATCH',
+      dispatcher,
+      headers: { ...odata, authorization: `Bearer ${token}`, 'content-type': 'application/json; charset=utf-8' },
+      body: JSON.stringify({ domainname }),
+    });
+    const text = await answer.text();
+    await dispatcher.close();
+    if (answer.status !== 204) throw new Error(`the stand-in refused ${domainname}: ${answer.status} ${text}`);
   }
 
   /** Resolves once the account of this sAMAccountName can log on to CE. */
