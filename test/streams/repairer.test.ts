@@ -178,6 +178,23 @@ describe('several repairs', () => {
     world.expectRight();
   });
 
+  test.each([0, 2, 4, 6, 8, 10, 12, 14])(
+    'SPEC rule 7: a name that changes hands again while it is written (after %i ms) holds up nobody for long',
+    async (milliseconds) => {
+      const world = await started({ users: 5, parking: 2 });
+      const cycle = (...users: number[]) => {
+        const [first = 0, ...others] = users;
+        for (const other of others) world.directory.swap(guid('account', first), guid('account', other));
+        world.publish();
+      };
+      cycle(4, 5, 1, 2);
+      await passed(milliseconds);
+      cycle(1, 2, 3, 4);
+      await passed(30 * SECOND);
+      world.expectRight();
+    },
+  );
+
   test('a name that the server does not know yet blocks one person and delays nobody', async () => {
     const world = await started({ users: 12, parking: 2 });
     world.ce.lag();
@@ -461,10 +478,8 @@ describe('links', () => {
 
   test('SPEC rule 6: of two accounts that gave up the same name only one gets the record', async () => {
     const world = new World({ users: 1 });
-    world.directory.create({ sAMAccountName: 'other' });
-    world.publish();
     world.rename(1, 'ann');
-    world.directory.rename(world.directory.holder('other') ?? '', 'user1');
+    world.directory.create({ sAMAccountName: 'user1' });
     world.publish();
     world.directory.rename(world.directory.holder('user1') ?? '', 'bob');
     world.publish();
@@ -538,6 +553,21 @@ describe('starting and stopping', () => {
       expect(vi.getTimerCount()).toBe(0);
     },
   );
+
+  test('stopped while a request is on its way that fails: completes once it has, and leaves no timer', async () => {
+    const world = await started();
+    world.ce.fate = () => new Promise((resolve) => setTimeout(() => resolve('transient'), SECOND));
+    world.rename(1, 'ann');
+    await passed(100);
+    world.stop();
+    await passed(500);
+    expect(world.outcome).toBe('running');
+    await passed(SECOND);
+    expect(world.outcome).toBe('completed');
+    expect(vi.getTimerCount()).toBe(0);
+    expect(world.repair(1)).toMatchObject({ state: 'waiting', reason: 'unavailable' });
+    expect(world.log.acknowledged).toBe(1);
+  });
 
   test('SPEC rule 2: a lost log is closed once what is in flight has ended, opened anew, and nothing is done twice at once', async () => {
     const world = await started({ users: 6, parking: 2 });
