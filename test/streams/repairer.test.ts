@@ -483,6 +483,9 @@ describe('links', () => {
     world.publish();
     world.directory.rename(world.directory.holder('user1') ?? '', 'bob');
     world.publish();
+    world.log.interference = {
+      before: (operation) => (operation === 'record' ? new Promise((resolve) => setTimeout(resolve, 5)) : undefined),
+    };
     world.start();
     await passed(SECOND);
     expect(world.log.links.filter(({ systemuserid }) => systemuserid === guid('record', 1)).map(({ objectGUID }) => objectGUID)).toEqual([
@@ -562,7 +565,7 @@ describe('starting and stopping', () => {
     world.stop();
     await passed(500);
     expect(world.outcome).toBe('running');
-    await passed(SECOND);
+    await passed(405);
     expect(world.outcome).toBe('completed');
     expect(vi.getTimerCount()).toBe(0);
     expect(world.repair(1)).toMatchObject({ state: 'waiting', reason: 'unavailable' });
