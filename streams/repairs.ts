@@ -64,10 +64,12 @@ export class Repairs {
   run(): Observable<Repair> {
     const work = defer(() => {
       aborted(this.#stop).subscribe(() => this.#schedule.stop());
-      for (const { systemuserid, parkingAccount } of this.#repairs.load()) {
+      const open = this.#repairs.load();
+      // All of them before the first begins: it must not take an account on which another record may be parked.
+      for (const { systemuserid, parkingAccount } of open) {
         if (parkingAccount !== null) this.#pool.keep(parkingAccount, systemuserid);
-        this.#schedule.wake(systemuserid);
       }
+      for (const { systemuserid } of open) this.#schedule.wake(systemuserid);
       return this.#schedule.ended;
     });
     const ended = work.pipe(

@@ -139,6 +139,24 @@ describe('one repair', () => {
     world.expectRight();
   });
 
+  test('SPEC rule 7: killed with one record parked and another waiting: the waiting one does not take the account at the start', async () => {
+    const world = await started({ parking: 1 });
+    world.ce.fate = ({ operation, systemuserid }) => (systemuserid === guid('record', 1) && operation !== 'all' ? 'transient' : 'ok');
+    world.rename(1, 'n1');
+    await passed(SECOND);
+    world.ce.fate = (call) => (call.systemuserid === guid('record', 1) || isNaming(call) ? 'transient' : 'ok');
+    world.rename(2, 'n2');
+    await passed(SECOND);
+    expect(world.shown(2)).toBe('CORP\\ns-park-1');
+    world.kill();
+    await passed(MINUTE);
+    world.ce.fate = () => 'ok';
+    world.start();
+    await passed(2 * SECOND);
+    expect(world.ce.writes.map(({ to }) => to)).toEqual(['CORP\\ns-park-1', 'CORP\\n2', 'CORP\\ns-park-1', 'CORP\\n1']);
+    world.expectRight();
+  });
+
   test('SPEC rule 1: an event that comes again after its repair ended is no second repair', async () => {
     const world = await started();
     world.rename(1, 'ann');
