@@ -45,6 +45,6 @@ export function kafkaPlace(bed: Bed, more: Partial<KafkaSettings> = {}): KafkaPl
         },
       ),
     program: (work) => ({ engine: 'kafka', settings, cacheFile: cacheFile('appender'), ...work }),
-    takeOver: () => TransactionalWriter.open(kafkaClient(settings), `${topicPrefix}namesake-listener`),
+    takeOver: () => TransactionalWriter.open(kafkaClient(settings), `${topicPrefix}namesake-listener`, []),
   };
 }

@@ -195,7 +195,7 @@ export class KafkaLog implements ChangeLog {
     const id = this.#groupOf(role);
     const lease = await GroupLease.acquire(this.#kafka, `${id}-lease`, topic, signal);
     try {
-      const writer = await TransactionalWriter.open(this.#kafka, id);
+      const writer = await TransactionalWriter.open(this.#kafka, id, Object.values(this.#topics));
       const close = async () => {
         await Promise.all([writer[Symbol.asyncDispose](), lease[Symbol.asyncDispose]()]);
       };

@@ -1,10 +1,11 @@
 import { type Kafka, type Message, Partitioners, type Producer, type Transaction } from 'kafkajs';
 import { type FencedError, LogError } from '../../../streams/change-log.ts';
 import { asLogError, farewell, TRANSACTION_DEADLINE, TRANSACTION_TIMEOUT } from './client.ts';
+import { type PlacedMessage, type Request, requestsOf } from './requests.ts';
 
 export interface TopicMessages {
   readonly topic: string;
-  readonly messages: Message[];
+  readonly messages: readonly Message[];
 }
 
 /** Where a transaction ended in one partition. */
@@ -15,10 +16,12 @@ export interface Written {
   readonly last: bigint;
 }
 
-/** Bytes of one request; brokers refuse record batches of more than 1,048,588 as they are set up by default. */
-const REQUEST_BYTES = 500_000;
-/** Bytes that a record takes besides key, value and headers, at most. */
-const RECORD_OVERHEAD = 50;
+/** What has to be known of a cluster to write to it. */
+interface Layout {
+  /** By topic. */
+  readonly partitions: ReadonlyMap<string, number>;
+  readonly brokers: number;
+}
 
 /**
  * Writes transactions under one transactional id. Opening it shuts out every earlier writer of that id. After any error it is
@@ -28,43 +31,46 @@ const RECORD_OVERHEAD = 50;
 export class TransactionalWriter implements AsyncDisposable {
   readonly #id: string;
   readonly #producer: Producer;
-  /** The partition of each message under way. */
-  readonly #placed = new Map<Message, number>();
+  readonly #layout: Layout;
+  readonly #partitionOf = Partitioners.DefaultPartitioner();
+  /** Of everything, while there is one broker only. */
+  #leader: number | undefined;
   #next: Transaction | undefined;
   #failure: FencedError | LogError | undefined;
   #underWay: Promise<unknown> = Promise.resolve();
 
-  private constructor(kafka: Kafka, id: string) {
+  private constructor(kafka: Kafka, id: string, layout: Layout) {
     this.#id = id;
+    this.#layout = layout;
     this.#producer = kafka.producer({
       transactionalId: id,
       idempotent: true,
       maxInFlightRequests: 1,
       allowAutoTopicCreation: false,
       transactionTimeout: TRANSACTION_TIMEOUT,
-      createPartitioner: () => {
-        const partitionOf = Partitioners.DefaultPartitioner();
-        return (choice) => {
-          const partition = partitionOf(choice);
-          this.#placed.set(choice.message, partition);
-          return partition;
-        };
+      createPartitioner: () => (choice) => {
+        if (layout.brokers === 1) this.#checkLeader(choice.partitionMetadata);
+        return choice.message.partition ?? this.#partitionOf(choice);
       },
       // Until the broker has written the marks of the last transaction it answers CONCURRENT_TRANSACTIONS, a matter of milliseconds.
       retry: { initialRetryTime: 1, retries: 10, maxRetryTime: 2_000 },
     });
   }
 
-  /** @throws LogError */
-  static async open(kafka: Kafka, id: string): Promise<TransactionalWriter> {
-    const writer = new TransactionalWriter(kafka, id);
+  /** @param topics all that it will write to @throws LogError */
+  static async open(kafka: Kafka, id: string, topics: readonly string[]): Promise<TransactionalWriter> {
     try {
-      await writer.#producer.connect();
-      // The producer asks for its epoch, which is what fences, with the first transaction.
-      writer.#next = await writer.#producer.transaction();
-      return writer;
+      const writer = new TransactionalWriter(kafka, id, await layoutOf(kafka, topics));
+      try {
+        await writer.#producer.connect();
+        // The producer asks for its epoch, which is what fences, with the first transaction.
+        writer.#next = await writer.#producer.transaction();
+        return writer;
+      } catch (error) {
+        await writer[Symbol.asyncDispose]();
+        throw error;
+      }
     } catch (error) {
-      await writer[Symbol.asyncDispose]();
       throw asLogError(`cannot become the writer ${id}`, error);
     }
   }
@@ -101,21 +107,29 @@ export class TransactionalWriter implements AsyncDisposable {
   async #transact(topicMessages: readonly TopicMessages[]): Promise<Written[]> {
     const transaction = this.#next ?? (await this.#producer.transaction());
     this.#next = undefined;
+    const placed = topicMessages.flatMap(({ topic, messages }) => messages.map((message) => this.#place(topic, message)));
     const written = new Map<string, Written>();
-    for (const request of requestsOf(topicMessages)) {
-      this.#placed.clear();
-      const metadata = await transaction.sendBatch({ acks: -1, topicMessages: request });
-      for (const { topicName: topic, partition, baseOffset } of metadata) {
-        if (baseOffset === undefined) continue;
-        const messages = request.find((part) => part.topic === topic)?.messages ?? [];
-        const count = messages.filter((message) => this.#placed.get(message) === partition).length;
-        written.set(`${topic}/${partition}`, { topic, partition, last: BigInt(baseOffset) + BigInt(count) - 1n });
-      }
+    for (const request of requestsOf(placed, { together: this.#layout.brokers === 1 })) {
+      for (const end of await send(transaction, request)) written.set(`${end.topic}/${end.partition}`, end);
       // Given up meanwhile: whoever was told that the outcome is not known may be reading already what it was.
       if (this.#failure !== undefined) throw this.#failure;
     }
     await transaction.commit();
     return [...written.values()];
+  }
+
+  #place(topic: string, message: Message): PlacedMessage {
+    const count = this.#layout.partitions.get(topic) ?? 0;
+    const partitionMetadata = Array.from({ length: count }, (_, partitionId) => ({ ...NO_LEADER, partitionId }));
+    return { topic, partition: this.#partitionOf({ topic, partitionMetadata, message }), message };
+  }
+
+  /** Requests were put together for one broker; see `requestsOf` for what happens with two. */
+  #checkLeader(partitions: readonly { leader: number }[]): void {
+    for (const { leader } of partitions) {
+      this.#leader ??= leader;
+      if (leader !== this.#leader) throw new LogError('the cluster has more than one broker now');
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -126,28 +140,25 @@ export class TransactionalWriter implements AsyncDisposable {
   }
 }
 
-/** Splits what goes out together so that each request is taken. */
-function* requestsOf(topicMessages: readonly TopicMessages[]): Generator<TopicMessages[]> {
-  let request: TopicMessages[] = [];
-  let size = 0;
-  for (const { topic, messages } of topicMessages) {
-    let part: Message[] = [];
-    for (const message of messages) {
-      const bytes = bytesOf(message);
-      if (size > 0 && size + bytes > REQUEST_BYTES) {
-        if (part.length > 0) request.push({ topic, messages: part });
-        yield request;
-        [request, part, size] = [[], [], 0];
-      }
-      part.push(message);
-      size += bytes;
-    }
-    if (part.length > 0) request.push({ topic, messages: part });
+/** For the partitioner, which needs to know only how many partitions there are. */
+const NO_LEADER = { partitionErrorCode: 0, leader: -1, replicas: [], isr: [] };
+
+async function layoutOf(kafka: Kafka, topics: readonly string[]): Promise<Layout> {
+  const admin = kafka.admin();
+  try {
+    await admin.connect();
+    const { brokers } = await admin.describeCluster();
+    const metadata = await admin.fetchTopicMetadata({ topics: [...topics] });
+    return { brokers: brokers.length, partitions: new Map(metadata.topics.map(({ name, partitions }) => [name, partitions.length])) };
+  } finally {
+    await farewell(admin.disconnect());
   }
-  if (request.length > 0) yield request;
 }
 
-function bytesOf({ key, value, headers = {} }: Message): number {
-  const header = Object.entries(headers).reduce((sum, [name, text]) => sum + name.length + Buffer.byteLength(String(text)) + 4, 0);
-  return RECORD_OVERHEAD + header + Buffer.byteLength(key ?? '') + Buffer.byteLength(value ?? '');
+async function send(transaction: Transaction, request: Request): Promise<Written[]> {
+  const metadata = await transaction.sendBatch({ acks: -1, topicMessages: request.topicMessages });
+  return metadata.flatMap(({ topicName: topic, partition, baseOffset }) => {
+    if (baseOffset === undefined) return [];
+    return [{ topic, partition, last: BigInt(baseOffset) + BigInt(request.count(topic, partition)) - 1n }];
+  });
 }
