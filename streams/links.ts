@@ -27,13 +27,15 @@ export class Linker {
   /**
    * Looks at every record, and links those whose names agree with an account's.
    *
+   * @param onParked told of each record that is on a parking account
    * @returns how many links are new
    * @throws CustomerEngagementError @throws FencedError @throws LogError
    */
-  async learn(signal: AbortSignal): Promise<number> {
+  async learn(signal: AbortSignal, onParked: (record: SystemUser) => void): Promise<number> {
     const byName = new Map<string, SystemUser | 'several'>();
     for await (const records of this.#ce.all(signal)) {
       for (const record of records) {
+        if (this.#isParked(record)) onParked(record);
         if (!this.#mayBeLinked(record)) continue;
         const name = nameKey(record.domainname);
         byName.set(name, byName.has(name) ? 'several' : record);
@@ -71,9 +73,12 @@ export class Linker {
     return (await this.#link([{ objectGUID, record }]))[0];
   }
 
-  #mayBeLinked({ systemuserid, domainname, special }: SystemUser): boolean {
-    if (special || this.#parkingAccounts.some((account) => sameName(account, domainname))) return false;
-    return this.#log.linkOfRecord(systemuserid) === undefined;
+  #isParked({ domainname }: SystemUser): boolean {
+    return this.#parkingAccounts.some((account) => sameName(account, domainname));
+  }
+
+  #mayBeLinked(record: SystemUser): boolean {
+    return !record.special && !this.#isParked(record) && this.#log.linkOfRecord(record.systemuserid) === undefined;
   }
 
   #holder(name: string): string | undefined {

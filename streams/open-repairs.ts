@@ -68,6 +68,19 @@ export class OpenRepairs {
     return repair;
   }
 
+  /**
+   * Takes up a repair again whose record is on a parking account although it has ended: a write that was given up can be carried
+   * out late. One that was left there for a person to decide stays as it is.
+   *
+   * @returns whether it was
+   */
+  reopen(systemuserid: string, parkingAccount: string): boolean {
+    const last = this.#open.get(systemuserid) ?? this.#log.repair(systemuserid);
+    if (last === undefined || isOpen(last) || last.parkingAccount !== null) return false;
+    this.#open.set(systemuserid, { ...last, state: 'waiting', reason: null, message: null, parkingAccount, attempts: 0, notBefore: null });
+    return true;
+  }
+
   /** Known from now on, not yet in the journal. */
   update(systemuserid: string, patch: Partial<Repair>): void {
     this.#open.set(systemuserid, { ...this.get(systemuserid), ...patch });

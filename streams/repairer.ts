@@ -2,7 +2,7 @@ import { catchError, concat, concatMap, defer, EMPTY, exhaustMap, from, interval
 import { backoff } from './backoff.ts';
 import type { ChangeEvent } from './change.ts';
 import { type ChangeLog, type ChangePage, LogError, type RepairerLog } from './change-log.ts';
-import { type CustomerEngagement, CustomerEngagementError } from './customer-engagement.ts';
+import { type CustomerEngagement, CustomerEngagementError, type SystemUser } from './customer-engagement.ts';
 import { Linker } from './links.ts';
 import { aborted, failWhenAborted, type RetryPlan, retryWithReports, sideBySide, withResource } from './operators.ts';
 import { checkParkingAccounts, type ParkingCheck, ParkingPool } from './parking.ts';
@@ -82,6 +82,8 @@ interface Started {
   readonly own: string;
   readonly pool: ParkingPool;
   readonly linker: Linker;
+  /** Records on parking accounts. */
+  readonly parked: readonly SystemUser[];
   readonly reports: readonly RepairerReport[];
 }
 
@@ -105,11 +107,13 @@ async function start(
     throw new ParkingError(`organization ${ce.name} has no parking account that can be used. ${reasons}`);
   }
   const linker = new Linker(ce, log, settings.parkingAccounts);
-  const links = await linker.learn(stop);
+  const parked: SystemUser[] = [];
+  const links = await linker.learn(stop, (record) => parked.push(record));
   return {
     own,
     pool: new ParkingPool(parking.usable),
     linker,
+    parked,
     reports: [
       { type: 'repairing', organization: ce.name, parking },
       { type: 'linked', organization: ce.name, links },
@@ -118,7 +122,7 @@ async function start(
 }
 
 function work(
-  { own, pool, linker, reports }: Started,
+  { own, pool, linker, parked, reports }: Started,
   ce: CustomerEngagement,
   log: RepairerLog,
   settings: RepairerSettings,
@@ -139,14 +143,19 @@ function work(
         return retryWithReports(taken, plan, stop);
       }),
     );
-    return [journal, intake, relinking(linker, ce, log, settings, stop)];
+    const left = defer(() => {
+      for (const record of parked) repairs.rescue(record);
+      return EMPTY;
+    });
+    return [journal, left, intake, relinking(linker, repairs, ce, log, settings, stop)];
   };
   return concat(from(reports), sideBySide<RepairerReport>(streams, signal));
 }
 
-/** Looks at all user records from time to time, for links that could not be learned before. */
+/** Looks at all user records from time to time, for links that could not be learned before, and for records that were left behind. */
 function relinking(
   linker: Linker,
+  repairs: Repairs,
   ce: CustomerEngagement,
   log: RepairerLog,
   { linkEvery }: RepairerSettings,
@@ -154,7 +163,7 @@ function relinking(
 ): Observable<RepairerReport> {
   const look = async (): Promise<RepairerReport> => {
     await log.refresh();
-    return { type: 'linked', organization: ce.name, links: await linker.learn(stop) };
+    return { type: 'linked', organization: ce.name, links: await linker.learn(stop, (record) => repairs.rescue(record)) };
   };
   return interval(linkEvery).pipe(
     takeUntil(aborted(stop)),

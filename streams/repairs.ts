@@ -92,6 +92,13 @@ export class Repairs {
     await this.#repairs.durable(event, systemuserid);
   }
 
+  /** Looks after a record that is on a parking account, whether or not a repair of it is open. */
+  rescue({ systemuserid, domainname }: SystemUser): void {
+    if (!this.#repairs.reopen(systemuserid, domainname)) return;
+    this.#pool.keep(domainname, systemuserid);
+    this.#schedule.wake(systemuserid);
+  }
+
   /** One record, step after step, until its repair ends or has to wait. */
   async #work(systemuserid: string): Promise<void> {
     let goOn = true;
