@@ -156,20 +156,31 @@ describe('whatever Customer Engagement answers to a write, it is caught up witho
     expect(await stage.control.defects()).toEqual([]);
   });
 
-  it('a write that was given up is carried out late', async () => {
-    await using stage = await Stage.prepare(bed, 'sqlite', { env });
+  it('a write that was given up is carried out late, after the repair has ended', async () => {
+    await using stage = await Stage.prepare(bed, 'sqlite', { env: { ...env, NAMESAKE_REPAIRER_LINK_EVERY: '3s' } });
     await stage.start();
-    const id = CustomerEngagement.idOf('user00047');
-    const late = (nth: number): FaultRule => ({
-      match: { method: 'PATCH', path: `systemusers\\(${id}\\)`, nth },
-      fault: { kind: 'latency', ms: 4_000 },
-    });
-    await stage.control.setFaults([late(1)]);
+    await stage.control.setFaults([{ match: { method: 'PATCH', nth: 1 }, fault: { kind: 'latency', ms: 4_000 } }]);
     await stage.rename('user00047', 'late-47');
-    await until('the late write was carried out', async () =>
-      (await stage.control.requests()).some(({ method, path, duration }) => method === 'PATCH' && path.includes(id) && duration > 3_900),
+    await stage.canLogOn('late-47');
+    await until('the late write puts the record on a parking account', async () =>
+      (await stage.record('user00047')).domainname.includes('ns-park'),
     );
     await stage.canLogOn('late-47');
+    await until('the repair has ended', async () => (await stage.repairOf('user00047'))?.state === 'repaired');
+  });
+
+  it('a write that was given up is carried out late, while the product is not running', async () => {
+    await using stage = await Stage.prepare(bed, 'sqlite', { env, parkingAccounts: 1 });
+    await stage.start();
+    await stage.control.setFaults([{ match: { method: 'PATCH', nth: 1 }, fault: { kind: 'latency', ms: 4_000 } }]);
+    await stage.rename('user00048', 'late-48');
+    await stage.canLogOn('late-48');
+    await stage.product.kill();
+    await until('the late write puts the record on a parking account', async () =>
+      (await stage.record('user00048')).domainname.includes('ns-park'),
+    );
+    await stage.start();
+    await stage.canLogOn('late-48');
   });
 });
 
