@@ -35,18 +35,19 @@ export type Warn = (message: string) => void;
  * What an entry says of its object. A value that cannot be used (not UTF-8, several where one belongs) is warned
  * about and says nothing.
  *
- * @param whole the entry holds all that is set: what it does not hold is cleared
+ * @param whole the entry is known to hold all that is set: what it does not hold is cleared
  * @returns undefined, after a warning, when the entry does not tell which object it is about
  */
 export function toObservation(entry: LdapEntry, warn: Warn, whole = false): Observation | undefined {
   const seen: Mutable<SeenAttributes> = {};
-  if (whole) for (const name of CLEARABLE) seen[name] = null;
+  const absent = new Set<Watched>(CLEARABLE);
   let objectGUID: string | undefined;
   let deleted: boolean | undefined = whole ? false : undefined;
 
   for (const attribute of entry.attributes) {
     const name = WATCHED.get(attribute.type.toLowerCase());
     if (name === undefined) continue; // instanceType comes unasked
+    absent.delete(name);
     if (name === 'objectClass') {
       if (attribute.values.length > 0) seen.objectClass = attribute.values.map((value) => value.toString());
     } else if (attribute.values.length === 0) {
@@ -57,9 +58,13 @@ export function toObservation(entry: LdapEntry, warn: Warn, whole = false): Obse
     } else if (name === 'isDeleted') {
       deleted = booleanOf(single(attribute)) ?? deleted;
     } else if (!take(seen, name, single(attribute))) {
-      if (isClearable(name)) delete seen[name];
       warn(`${entry.dn}: ${attribute.values.length} unusable value(s) of ${name}, left as known`);
     }
+  }
+
+  // DirSync reports an object whole when it is new to the reader (in a full read every one is) and only then sends what never changes.
+  if (whole || (seen.objectClass !== undefined && seen.objectSid !== undefined)) {
+    for (const name of CLEARABLE) if (absent.has(name)) seen[name] = null;
   }
 
   if (objectGUID === undefined) {

@@ -103,6 +103,9 @@ describe('DirSync', () => {
     expect(await changes()).toEqual([{ objectGUID, dn, seen: { sAMAccountName: 'KIND2' } }]);
     await set(dn, 'mail');
     expect(await changes()).toEqual([{ objectGUID, dn, seen: { mail: null } }]);
+    // A full read leaves out what was cleared, and must not leave it as it was known (SPEC rule 5).
+    const everybody = (await readAll(session.read(undefined))).observations;
+    expect(everybody.find((each) => each.objectGUID === objectGUID)?.seen).toMatchObject({ displayName: 'Kind Öne', mail: null, sn: null });
     await set(dn, 'userAccountControl', '546');
     expect(await changes()).toEqual([{ objectGUID, dn, seen: { userAccountControl: 546 } }]);
     await set(dn, 'userAccountControl', '546');

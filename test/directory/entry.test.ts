@@ -15,12 +15,12 @@ function observe(attributes: Record<string, Values>, { dn = `CN=Ann Lee,${NC}`, 
   return { observation, warnings };
 }
 
+const NOT_UTF8 = Buffer.from([0xff, 0xfe]);
 const DELETED_DN = `CN=Lee\\, Ann\\0ADEL:${guidTextOf(1)},CN=Deleted Objects,${NC}`;
 
 describe('toObservation', () => {
   it('says what the entry holds and nothing else', () => {
     const { observation, warnings } = observe({
-      objectSid: [Buffer.from('01020000000000052000000020020000', 'hex')],
       objectClass: ['top', 'person', 'user'],
       sAMAccountName: ['alee'],
       userAccountControl: ['514'],
@@ -30,15 +30,32 @@ describe('toObservation', () => {
     expect(observation).toStrictEqual({
       objectGUID: guidTextOf(1),
       dn: `CN=Ann Lee,${NC}`,
+      seen: { objectClass: ['top', 'person', 'user'], sAMAccountName: 'alee', userAccountControl: 514, displayName: 'Ann Lée 😀' },
+    });
+    expect(warnings).toEqual([]);
+  });
+
+  it('takes what is missing from an object that is new to the reader as cleared, whatever was known of it', () => {
+    const { observation } = observe({
+      objectSid: [Buffer.from('01020000000000052000000020020000', 'hex')],
+      objectClass: ['top', 'person', 'user'],
+      sAMAccountName: ['alee'],
+      displayName: ['Ann Lee'],
+      sn: [NOT_UTF8],
+    });
+    expect(observation).toStrictEqual({
+      objectGUID: guidTextOf(1),
+      dn: `CN=Ann Lee,${NC}`,
       seen: {
         objectSid: 'S-1-5-32-544',
         objectClass: ['top', 'person', 'user'],
         sAMAccountName: 'alee',
-        userAccountControl: 514,
-        displayName: 'Ann Lée 😀',
+        displayName: 'Ann Lee',
+        userPrincipalName: null,
+        givenName: null,
+        mail: null,
       },
     });
-    expect(warnings).toEqual([]);
   });
 
   it('tells cleared from absent', () => {
