@@ -170,7 +170,7 @@ describe('a DirSync read', () => {
     await withSession({ dirSync: drip }, (session) =>
       expect(session.read(undefined).next()).rejects.toMatchObject({
         failure: 'unavailable',
-        message: expect.stringContaining('within 400 ms'),
+        message: expect.stringContaining('within 2000 ms'),
       }),
     );
     expect(performance.now() - begun).toBeLessThan(1_500);
@@ -244,7 +244,7 @@ describe('a DirSync read', () => {
             before = writer?.bytesWritten ?? 0;
             return still;
           },
-          { interval: 200, timeout: 5_000 },
+          { interval: 200, timeout: 15_000 },
         )
         .toBe(true);
       expect(before).toBeLessThan((total * 1_000) / 2);
@@ -330,7 +330,7 @@ describe('change notification', () => {
     await using session = await dc.source.open(nothingStored, NEVER);
     const lost = new Promise((_resolve, reject) => session.wakes.subscribe({ error: reject }));
     dead = true;
-    await expect(lost).rejects.toMatchObject({ failure: 'unavailable', message: expect.stringContaining('within 400 ms') });
+    await expect(lost).rejects.toMatchObject({ failure: 'unavailable', message: expect.stringContaining('within 2000 ms') });
   });
 });
 
