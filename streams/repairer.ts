@@ -41,7 +41,8 @@ const RENAMING: readonly ChangeEvent['kind'][] = ['renamed', 'moved-domain', 're
  * Repairs the user records of one organization whose accounts were renamed. Completes when the signal aborts, once what is
  * under way has come to a safe point.
  *
- * @returns reports; errors with a FencedError when another repairer took over, or a ParkingError
+ * @returns reports; errors with a FencedError when another repairer took over. What a person has to mend is tried again late,
+ *   so that an organization that cannot be repaired stops neither the others nor the listener.
  */
 export function repair(
   ce: CustomerEngagement,
@@ -52,6 +53,7 @@ export function repair(
   let failures = 0;
   const plan: RetryPlan<RepairerReport> = (error) => {
     if (error instanceof LogError) return waiting(log.name, error, backoff(++failures, DELAY));
+    if (error instanceof ParkingError) return waiting(ce.name, error, backoff(++failures, REFUSED_DELAY));
     return error instanceof CustomerEngagementError ? waiting(ce.name, error, backoff(++failures, delayAfter(error))) : undefined;
   };
   // Only something done shows that the log works again: it can be opened and refuse every record.
@@ -104,7 +106,7 @@ async function start(
   const parking = await checkParkingAccounts(settings.parkingAccounts, ce, log);
   if (parking.usable.length === 0) {
     const reasons = parking.refused.map(({ account, why }) => `${account}: ${why}`).join('; ');
-    throw new ParkingError(`organization ${ce.name} has no parking account that can be used. ${reasons}`);
+    throw new ParkingError(`there is no parking account that can be used. ${reasons}`);
   }
   const linker = new Linker(ce, log, settings.parkingAccounts);
   const parked: SystemUser[] = [];

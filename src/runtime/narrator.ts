@@ -2,7 +2,7 @@ import { type ChangeEvent, eventId } from '../../streams/change.ts';
 import { domainName, type Identity } from '../../streams/identity.ts';
 import type { ListenerReport } from '../../streams/listener.ts';
 import type { Repair } from '../../streams/repair.ts';
-import type { RepairerReport } from '../../streams/repairer.ts';
+import { ParkingError, type RepairerReport } from '../../streams/repairer.ts';
 import type { Logger } from './logger.ts';
 
 /** Milliseconds between two lines about a long read. */
@@ -87,7 +87,8 @@ export class Narrator {
   }
 
   #waiting({ on, error, milliseconds }: { on: string; error: Error; milliseconds: number }): void {
-    this.#log.warn({ error, milliseconds }, `${on}: ${error.message}; trying again in ${readable(milliseconds)}`);
+    const level = error instanceof ParkingError ? 'error' : 'warn';
+    this.#log[level]({ error, milliseconds }, `${on}: ${error.message}; trying again in ${readable(milliseconds)}`);
   }
 
   #event(event: ChangeEvent): void {

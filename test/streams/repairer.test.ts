@@ -405,12 +405,15 @@ describe('parking accounts', () => {
     });
   });
 
-  test('SPEC rule 7: none that can be used ends it with a message for whoever set them', async () => {
+  test('SPEC rule 7: without one that can be used nothing is begun, and whoever set them is told', async () => {
     const world = new World({ configured: ['CORP\\missing'] });
     world.start();
     await passed(SECOND);
-    expect(world.outcome).toBeInstanceOf(ParkingError);
-    expect(String(world.outcome)).toContain('CORP\\missing');
+    const [report] = reportsOf(world, 'waiting');
+    expect(report?.error).toBeInstanceOf(ParkingError);
+    expect(report?.error.message).toContain('CORP\\missing');
+    expect(report?.milliseconds).toBeGreaterThanOrEqual(15 * SECOND);
+    expect(world.outcome).toBe('running');
     expect(world.log.closed).toBe(1);
   });
 
