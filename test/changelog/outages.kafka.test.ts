@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Bed, startBed } from '../../infra/testbed/bed.ts';
-import { FencedError, type ListenerLog, LogError } from '../../streams/change-log.ts';
+import { FencedError, LogError } from '../../streams/change-log.ts';
 import { BrokerProxy, END_TXN, PRODUCE } from './broker-proxy.ts';
 import { create, expectKnown, expectSequence, history, toggle } from './expectations.ts';
-import { type KafkaPlace, kafkaPlace } from './kafka-place.ts';
+import { kafkaPlace } from './kafka-place.ts';
 import { guid, link, Model, NAMING_CONTEXT, repair } from './model.ts';
 import { eventually, Pages } from './pages.ts';
+import { expectConsistent, noLogError, persist } from './persistence.ts';
 import { Appender } from './program.ts';
 
 const NEVER = new AbortController().signal;
@@ -29,54 +30,6 @@ async function elapsed(work: () => Promise<unknown>): Promise<number> {
   const begun = performance.now();
   await work();
   return performance.now() - begun;
-}
-
-/**
- * A listener as the pipeline runs it: after each LogError it is opened anew and goes on from what the log knows. Appends until
- * there are this many events.
- */
-async function persist(place: KafkaPlace, until: number, onAppended: (sequence: number) => void = () => {}): Promise<void> {
-  for (;;) {
-    await using log = place.open();
-    const listener = await log.openListener(NEVER).catch(noLogError);
-    if (listener === undefined) continue;
-    try {
-      if (await appendFrom(listener, until, onAppended)) return;
-    } catch (error) {
-      noLogError(error);
-    } finally {
-      await listener[Symbol.asyncDispose]();
-    }
-  }
-}
-
-async function appendFrom(listener: ListenerLog, until: number, onAppended: (sequence: number) => void): Promise<boolean> {
-  const model = new Model();
-  for (const account of [1, 2]) {
-    const known = listener.identity(guid(account));
-    if (known !== undefined) model.identities.set(guid(account), known);
-  }
-  for (let cookie = 0; ; cookie++) {
-    const events = await listener.append(model.batch([create(1), create(2), toggle(1), toggle(2)], `cookie ${cookie}`));
-    const last = events.at(-1)?.sequence ?? 0;
-    onAppended(last);
-    if (last >= until) return true;
-  }
-}
-
-function noLogError(error: unknown): undefined {
-  if (!(error instanceof LogError)) throw error;
-  return undefined;
-}
-
-/** Seen with a cache of its own, by a reader that has never been here. */
-async function expectConsistent(place: KafkaPlace, atLeast: number): Promise<void> {
-  await using log = place.open('auditor');
-  const events = await history(log, atLeast);
-  expectSequence(events);
-  const status = await log.status();
-  expect(status.sequence).toBe(events.length);
-  expect(status.lastEvent).toEqual(events.at(-1));
 }
 
 describe('a broken way to the broker', { concurrent: true }, () => {

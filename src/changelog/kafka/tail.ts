@@ -48,12 +48,17 @@ export async function offsetsOf(kafka: Kafka, topics: readonly string[]): Promis
       );
       return perTopic.flat();
     } catch (error) {
-      const noLeader = error instanceof Error && 'type' in error && NO_LEADER.includes(String(error.type));
-      if (!noLeader || Date.now() > deadline) throw error;
+      if (!hasNoLeader(error) || Date.now() > deadline) throw error;
     } finally {
       await farewell(admin.disconnect());
     }
   }
+}
+
+function hasNoLeader(error: unknown): boolean {
+  // What kafkajs makes of a topic whose partitions the asked broker does not know yet.
+  if (error instanceof TypeError) return true;
+  return error instanceof Error && 'type' in error && NO_LEADER.includes(String(error.type));
 }
 
 type OnMessages = (topic: string, partition: number, messages: KafkaMessage[]) => void | Promise<void>;

@@ -64,6 +64,8 @@ async function describe(admin: Admin, names: readonly string[]): Promise<Describ
     try {
       const { topics } = await admin.fetchTopicMetadata({ topics: [...names] });
       const configs = await admin.describeConfigs({ includeSynonyms: false, resources });
+      const known = names.every((name) => (topics.find((topic) => topic.name === name)?.partitions.length ?? 0) > 0);
+      if (!known && Date.now() < deadline) continue;
       return (name) => {
         const entries = configs.resources.find((resource) => resource.resourceName === name)?.configEntries ?? [];
         return {
