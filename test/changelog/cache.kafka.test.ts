@@ -5,9 +5,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Bed, startBed } from '../../infra/testbed/bed.ts';
 import { kafkaClient } from '../../src/changelog/kafka/client.ts';
 import { TOPICS } from '../../streams/topics.ts';
-import { expectKnown, history } from './expectations.ts';
+import { create, expectKnown, history, rename } from './expectations.ts';
 import { type KafkaPlace, kafkaPlace } from './kafka-place.ts';
-import { guid, link, Model, repair } from './model.ts';
+import { DOMAIN, guid, link, Model, repair } from './model.ts';
 import { eventually } from './pages.ts';
 
 const NEVER = new AbortController().signal;
@@ -73,6 +73,27 @@ describe('the cache of the log on Kafka', { concurrent: true }, () => {
     const model = await prepare(place);
     rmSync(dirname(place.cacheFile()), { recursive: true });
     await expectWhole(place, model);
+  });
+
+  it('knows who gave up a name last, in whatever order the partitions are read', async () => {
+    const place = kafkaPlace(bed, { partitions: 3 });
+    const model = new Model();
+    const accounts = [1, 2, 3, 4, 5, 6, 7, 8];
+    {
+      await using log = place.open();
+      await using listener = await log.openListener(NEVER);
+      await listener.append(model.batch(accounts.map(create), 'created'));
+      for (const last of accounts) {
+        const inTurn = [...accounts.filter((account) => account !== last), last];
+        const deeds = inTurn.flatMap((account) => [rename(account, `shared${last}`), rename(account, `user${account}`)]);
+        await listener.append(model.batch(deeds, `shared${last}`));
+      }
+    }
+    rmSync(dirname(place.cacheFile()), { recursive: true });
+    await using log = place.open();
+    await using listener = await log.openListener(NEVER);
+    for (const last of accounts) expect(listener.formerHolder(DOMAIN, `shared${last}`)).toBe(guid(last));
+    expectKnown(listener, model);
   });
 
   it('may be older than the log', async () => {
