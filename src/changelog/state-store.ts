@@ -9,20 +9,21 @@ import { isOpen, Link, Repair } from '../../streams/repair.ts';
 
 const SCHEMA_VERSION = '1';
 
+/** Tables with long rows have a rowid: new rows go to their end, and only short keys to random places. */
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS identity (guid TEXT PRIMARY KEY, sequence INTEGER NOT NULL, name TEXT, value TEXT) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS identity (guid TEXT NOT NULL PRIMARY KEY, sequence INTEGER NOT NULL, name TEXT, value TEXT) STRICT;
   CREATE INDEX IF NOT EXISTS identity_name ON identity (name, sequence);
   CREATE TABLE IF NOT EXISTS released (name TEXT PRIMARY KEY, sequence INTEGER NOT NULL, guid TEXT NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS position (naming_context TEXT PRIMARY KEY, time TEXT NOT NULL, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS repair (
     organization TEXT NOT NULL, systemuserid TEXT NOT NULL, open INTEGER NOT NULL, value TEXT NOT NULL,
     PRIMARY KEY (organization, systemuserid)
-  ) STRICT, WITHOUT ROWID;
+  ) STRICT;
   CREATE TABLE IF NOT EXISTS link (
     organization TEXT NOT NULL, guid TEXT NOT NULL, systemuserid TEXT NOT NULL, value TEXT NOT NULL,
     PRIMARY KEY (organization, guid)
-  ) STRICT, WITHOUT ROWID;
+  ) STRICT;
   CREATE INDEX IF NOT EXISTS link_systemuser ON link (organization, systemuserid);
 `;
 
@@ -192,9 +193,7 @@ export class StateStore implements KnownIdentities, Disposable {
   }
 
   linkOfRecord(organization: string, systemuserid: string): Link | undefined {
-    // Left to itself, SQLite walks through all links of the organization.
-    const query = 'SELECT value FROM link INDEXED BY link_systemuser WHERE organization = ? AND systemuserid = ?';
-    return parsed(Link, this.sql(query).get(organization, systemuserid));
+    return parsed(Link, this.sql('SELECT value FROM link WHERE organization = ? AND systemuserid = ?').get(organization, systemuserid));
   }
 
   putLink(link: Link): void {
