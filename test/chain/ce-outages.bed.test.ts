@@ -67,7 +67,7 @@ describe('whatever Customer Engagement answers to a write, it is caught up witho
     const cases = casesOf(SHORT, nth, 10 * nth);
     await fail(stage, cases);
     await stage.rename(`user000${nth}9`, `bystander-${nth}`);
-    await stage.canLogOn(`bystander-${nth}`, 1_500);
+    await stage.canLogOn(`bystander-${nth}`, 3_000);
     await recover(stage, cases);
   });
 

@@ -32,6 +32,8 @@ describe.each(ENGINES)('200 random operations of another LDAP client, on %s', (e
         if (done % BLOCK === BLOCK - 1) {
           await caughtUp(stage, population);
           operations.settled();
+          // From half-way on repairs take long enough to meet each other.
+          if (done > OPERATIONS / 2) await stage.control.setFaults([{ match: { method: 'PATCH' }, fault: { kind: 'latency', ms: 40 } }]);
         }
         await operations.perform();
       }
