@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Bed, startBed } from '../../infra/testbed/bed.ts';
 import { configurationOf } from '../../infra/testbed/namesake.ts';
-import { namesake } from '../support/chain-cli.ts';
 import { Stage } from '../support/chain-stage.ts';
 import { until } from '../support/chain-wait.ts';
 
@@ -16,6 +15,8 @@ afterAll(async () => {
 });
 
 const domainName = (sAMAccountName: string) => `${bed.directory.netbios}\\${sAMAccountName}`;
+/** Of pino. */
+const ERROR = 50;
 const SQUATTER = '99999999-0000-4000-8000-00000000000';
 
 /** A record that holds a parking account of the bed. */
@@ -36,7 +37,7 @@ describe('parking accounts (rule 7)', () => {
     await using stage = await prepare([domainName('ns-park-99'), domainName('bokafor'), domainName('svc-namesake'), first, second, third]);
     await squat(stage, first);
     await stage.start();
-    const told = (await stage.product.lines()).filter(({ level, msg }) => level === 50 && msg.includes('is not used'));
+    const told = (await stage.product.lines()).filter(({ level, msg }) => level === ERROR && msg.includes('is not used'));
     expect(told.map(({ msg }) => msg)).toEqual([
       expect.stringMatching(/ns-park-99 is not used: there is no such account/),
       expect.stringMatching(/bokafor is not used: it looks like a person/),
@@ -50,12 +51,19 @@ describe('parking accounts (rule 7)', () => {
     expect(await stage.control.defects()).toEqual([]);
   });
 
-  it('none that can be used: told, and nothing is written', async () => {
-    await using stage = await prepare([domainName('ns-park-99'), domainName('bokafor')]);
-    const { code, stdout } = await namesake(['run', '--config', stage.product.configFile]);
-    expect(code).not.toBe(0);
-    expect(stdout).toMatch(/no parking account that can be used.*ns-park-99.*bokafor/);
+  it('none that can be used: told as an error, the listener goes on, and so does the repairer once there is one', async () => {
+    const seventh = bed.directory.parkingAccounts[6] ?? '';
+    await using stage = await prepare([domainName('ns-park-99'), domainName('bokafor'), seventh]);
+    const squatter = await squat(stage, seventh);
+    await stage.product.start();
+    const told = await stage.says(/there is no parking account that can be used.*ns-park-99.*bokafor.*ns-park-07/);
+    expect(told.level).toBe(ERROR);
+    await stage.rename('user00007', 'parked-7');
+    await stage.says(/^renamed .*parked-7/);
     expect((await stage.control.requests()).filter(({ method }) => method === 'PATCH')).toEqual([]);
+    await stage.admin.create({ sAMAccountName: 'spare' });
+    await stage.giveName(squatter, domainName('spare'));
+    await stage.canLogOn('parked-7', 60_000);
   });
 
   it('one that a record takes while the product runs: another one serves', async () => {
