@@ -28,10 +28,12 @@ export type ListenerReport =
   | { readonly type: 'set-aside'; readonly objectGUID: string; readonly dn: string; readonly reason: string }
   | { readonly type: 'waiting'; readonly on: string; readonly error: Error; readonly milliseconds: number };
 
-/** First and longest delay in milliseconds before a directory is tried again. A refused password waits long: each try counts towards a lock-out. */
-const DELAYS: Record<DirectoryFailure, { first: number; longest: number }> = {
+/** Milliseconds before a refused password is tried again: each try counts towards a lock-out. */
+const REFUSED_PASSWORD_DELAY = 900_000;
+
+/** First and longest delay in milliseconds before a directory is tried again. */
+const DELAYS: Record<Exclude<DirectoryFailure, 'credentials'>, { first: number; longest: number }> = {
   unavailable: { first: 500, longest: 30_000 },
-  credentials: { first: 900_000, longest: 900_000 },
   rights: { first: 60_000, longest: 900_000 },
   position: { first: 100, longest: 30_000 },
   configuration: { first: 60_000, longest: 900_000 },
@@ -109,7 +111,9 @@ function watch(
     (error) => {
       if (!(error instanceof DirectoryError) || (error.failure === 'configuration' && !everRead)) return undefined;
       positionRefused ||= error.failure === 'position';
-      return waiting(source.name, error, backoff(++failures, DELAYS[error.failure]));
+      failures += 1;
+      const milliseconds = error.failure === 'credentials' ? REFUSED_PASSWORD_DELAY : backoff(failures, DELAYS[error.failure]);
+      return waiting(source.name, error, milliseconds);
     },
     signal,
   );

@@ -31,6 +31,8 @@ export async function serve(configuration: Configuration, roles: Roles, log: Log
   const changes = changeLog(configuration, log);
   const engagements = roles.repair ? organizations(configuration) : [];
   const sources = roles.listen ? directorySources(configuration, log) : [];
+  const doing = [roles.listen ? 'listen' : '', roles.repair ? 'repair' : ''].filter(Boolean).join(' and ');
+  log.info({ log: changes.name }, `starting to ${doing}, log on ${changes.name}; stands by while another instance is at work there`);
   const tasks = [
     ...(roles.listen
       ? [finished(listen(sources, changes, configuration.listener, stop.signal).pipe(tap((report) => narrator.listener(report))))]
