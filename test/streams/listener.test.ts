@@ -301,10 +301,12 @@ describe('failures of the directory', () => {
       },
     };
     start();
-    await passed(7 * MINUTE);
+    await passed(14 * MINUTE);
     expect(source.opened).toBe(1);
-    expect(reportsOf('waiting')[0]?.milliseconds).toBeGreaterThanOrEqual(7.5 * MINUTE);
-    await passed(40 * MINUTE);
+    expect(reportsOf('waiting')[0]?.milliseconds).toBe(15 * MINUTE);
+    await passed(2 * MINUTE);
+    expect(source.opened).toBe(2);
+    await passed(15 * MINUTE);
     expect(source.opened).toBe(3);
   });
 
