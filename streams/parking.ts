@@ -1,6 +1,7 @@
 import type { RepairerLog } from './change-log.ts';
 import type { CustomerEngagement } from './customer-engagement.ts';
 import { nameKey, sameName } from './identity.ts';
+import { isOpen } from './repair.ts';
 
 /** The parking accounts of one organization; one of them serves one repair at a time (SPEC rule 7). */
 export class ParkingPool {
@@ -26,6 +27,11 @@ export class ParkingPool {
   /** Keeps a certain account for a record, as the journal says. */
   keep(account: string, systemuserid: string): void {
     this.#users.set(nameKey(account), systemuserid);
+  }
+
+  isKeptForAnother(account: string, systemuserid: string): boolean {
+    const user = this.#users.get(nameKey(account));
+    return user !== undefined && user !== systemuserid;
   }
 
   /** @returns whether it had one */
@@ -68,8 +74,13 @@ export interface ParkingCheck {
  *
  * @throws CustomerEngagementError
  */
-export async function checkParkingAccounts(accounts: readonly string[], ce: CustomerEngagement, log: RepairerLog): Promise<ParkingCheck> {
-  const records = accounts.length === 0 ? [] : await ce.find({ domainNames: accounts });
+export async function checkParkingAccounts(
+  accounts: readonly string[],
+  ce: CustomerEngagement,
+  log: RepairerLog,
+  stop: AbortSignal,
+): Promise<ParkingCheck> {
+  const records = accounts.length === 0 ? [] : await ce.find({ domainNames: accounts }, stop);
   const usable: string[] = [];
   const refused: { account: string; why: string }[] = [];
   for (const account of accounts) {
@@ -92,7 +103,9 @@ export async function checkParkingAccounts(accounts: readonly string[], ce: Cust
     const record = records.find(({ domainname }) => sameName(domainname, account));
     if (record !== undefined) {
       // One that was ever repaired may have come here by a write that was given up and carried out late: it is looked after.
-      if (log.repair(record.systemuserid) === undefined) {
+      const repair = log.repair(record.systemuserid);
+      const leftForAPerson = repair !== undefined && !isOpen(repair) && repair.parkingAccount !== null;
+      if (repair === undefined || leftForAPerson) {
         return `the record of ${record.fullname} (${record.systemuserid}) holds it and no repair is under way: give that record its right user name first`;
       }
     }

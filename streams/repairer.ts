@@ -103,7 +103,7 @@ async function start(
   }
   if (stop.aborted) return undefined;
   const own = await ce.whoAmI(stop);
-  const parking = await checkParkingAccounts(settings.parkingAccounts, ce, log);
+  const parking = await checkParkingAccounts(settings.parkingAccounts, ce, log, stop);
   if (parking.usable.length === 0) {
     const reasons = parking.refused.map(({ account, why }) => `${account}: ${why}`).join('; ');
     throw new ParkingError(`there is no parking account that can be used. ${reasons}`);

@@ -94,7 +94,8 @@ export class Repairs {
 
   /** Looks after a record that is on a parking account, whether or not a repair of it is open. */
   rescue({ systemuserid, domainname }: SystemUser): void {
-    if (!this.#repairs.reopen(systemuserid, domainname)) return;
+    // Another repair has the account by now: what was read of this record is old.
+    if (this.#pool.isKeptForAnother(domainname, systemuserid) || !this.#repairs.reopen(systemuserid, domainname)) return;
     this.#pool.keep(domainname, systemuserid);
     this.#schedule.wake(systemuserid);
   }

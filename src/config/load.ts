@@ -75,6 +75,11 @@ export function load({ file, environment, flags }: Sources): Loaded {
   return { configuration: deepFreeze(parsed.data), effective: shown(tree), file: chosen };
 }
 
+function placeOf(text: string, offset: number): string {
+  const before = text.slice(0, offset).split('\n');
+  return `line ${before.length}, column ${(before.at(-1)?.length ?? 0) + 1}`;
+}
+
 /** Zod's words without its jargon. */
 function plain(message: string): string {
   return message
@@ -90,8 +95,11 @@ function readFile(file: string, problems: string[]): Tree {
     problems.push(`${file}: cannot be read: ${error instanceof Error ? error.message : String(error)}`);
     return {};
   }
-  const document = parseDocument(text);
-  problems.push(...document.errors.map(({ message }) => `${file}: ${message}`));
+  // The library's own words would show the line, which may hold a secret.
+  const document = parseDocument(text, { prettyErrors: false });
+  problems.push(
+    ...document.errors.map(({ code, pos }) => `${file}: ${placeOf(text, pos[0])}: not YAML (${code.toLowerCase().replaceAll('_', ' ')})`),
+  );
   if (document.errors.length > 0) return {};
   const tree: unknown = document.toJS() ?? {};
   if (!isTree(tree)) {
@@ -153,8 +161,7 @@ function shown(tree: Tree): unknown {
       const parent = path.slice(0, -1).reduce<unknown>((node, key) => (node as Tree | undefined)?.[key], copy) as Tree | undefined;
       const key = path.at(-1) ?? '';
       if (parent === undefined) {
-        if (option.default !== undefined && !path.includes('kafka') && !path.includes('sqlite'))
-          set(copy, path, option.default, '', new Map());
+        if (option.default !== undefined && !isOtherLog(copy, path)) set(copy, path, option.default, '', new Map());
       } else if (parent[key] === undefined) {
         if (option.default !== undefined) parent[key] = option.default;
       } else if (option.secret) {
@@ -163,6 +170,12 @@ function shown(tree: Tree): unknown {
     }
   }
   return copy;
+}
+
+/** A setting of a log that is not the one in use. */
+function isOtherLog(tree: Tree, path: readonly string[]): boolean {
+  const usesKafka = isTree(tree.log) && tree.log.kafka !== undefined;
+  return path[0] === 'log' && path[1] === (usesKafka ? 'sqlite' : 'kafka');
 }
 
 /** The places where an option with `N` can stand in these settings. */

@@ -3,13 +3,25 @@ import { z } from 'zod';
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
 /** `500ms`, `30s`, `15m`, `12h`, `7d`; milliseconds once parsed. */
-const duration = z
+const period = z
   .string()
   .regex(/^\d+(ms|s|m|h|d)$/, 'expected a duration such as 500ms, 30s, 15m, 12h or 7d')
   .transform((text) => {
     const [, count = '', unit = 'ms'] = /^(\d+)(\w+)$/.exec(text) ?? [];
     return Number(count) * UNITS[unit as keyof typeof UNITS];
   });
+
+/** The longest that a timer of Node waits; one that is set for longer fires at once. */
+const LONGEST_TIMER = 2 ** 31 - 1;
+
+const pause = period.refine((milliseconds) => milliseconds <= LONGEST_TIMER, 'expected 24d at most');
+const duration = pause.refine((milliseconds) => milliseconds > 0, 'expected more than nothing');
+
+/** Credentials in an address would be shown wherever the address is. */
+function withoutCredentials(address: string): boolean {
+  return URL.canParse(address) && new URL(address).username === '' && new URL(address).password === '';
+}
+const NO_CREDENTIALS = 'expected an address without a user and password in it';
 
 /** Marks what must come from the environment or from a file of its own, and is never shown. */
 export const SECRET = { secret: true } as const;
@@ -33,7 +45,12 @@ const AccountName = z.string().regex(/^[^\\]+\\[^\\]+$/, 'expected DOMAIN\\name'
 const Directory = either(
   z.strictObject({
     urls: z
-      .array(z.string().regex(/^ldaps?:\/\//, 'expected ldaps://host[:port] or ldap://host[:port]'))
+      .array(
+        z
+          .string()
+          .regex(/^ldaps?:\/\//, 'expected ldaps://host[:port] or ldap://host[:port]')
+          .refine(withoutCredentials, NO_CREDENTIALS),
+      )
       .min(1)
       .describe('domain controllers of one domain, in order of preference; ldap:// is secured with StartTLS'),
     bindDn: z.string().min(1).describe('who logs on: a UPN, DOMAIN\\name or DN; needs the right Replicating Directory Changes'),
@@ -73,9 +90,9 @@ const Kafka = z.strictObject({
     .describe('log on to the brokers'),
   allowClearText: z.boolean().default(false).describe('allow a SASL logon without TLS'),
   retention: z
-    .union([z.literal('forever').transform(() => -1), duration])
+    .union([z.literal('forever').transform(() => -1), period.refine((milliseconds) => milliseconds > 0, 'expected more than nothing')])
     .prefault('forever')
-    .describe('how long new topics keep events and repairs'),
+    .describe('how long the history of events is kept; that of repairs is kept forever'),
   partitions: z
     .int()
     .min(1)
@@ -89,7 +106,10 @@ const Organization = z.strictObject({
     .string()
     .regex(/^[A-Za-z0-9._-]+$/, 'expected letters, digits, dot, dash or underscore')
     .describe('what it is called in logs and topics'),
-  url: z.url({ protocol: /^https?$/ }).describe('https://crm.example.test/contoso, or https://contoso.example.test'),
+  url: z
+    .url({ protocol: /^https?$/, error: 'expected https://host/organization' })
+    .refine(withoutCredentials, NO_CREDENTIALS)
+    .describe('https://crm.example.test/contoso, or https://contoso.example.test'),
   apiVersion: z.enum(['v8.2', 'v9.0', 'v9.1']).default('v9.1').describe('of the Web API'),
   caFile: z.string().optional().describe('PEM file of the CA that signed the server\u2019s certificate, instead of the system\u2019s CAs'),
   allowClearText: z.boolean().default(false).describe('allow http://, which shows the credentials to the network'),
@@ -142,7 +162,7 @@ export const Configuration = z.strictObject({
   listener: z
     .strictObject({
       readEvery: duration.prefault('30s').describe('read the directory at least this often, although it reports changes by itself'),
-      readGap: duration.prefault('10ms').describe('shortest pause between two reads'),
+      readGap: pause.prefault('10ms').describe('shortest pause between two reads'),
       positionEvery: duration.prefault('1m').describe('store the position at least this often while nothing changes'),
     })
     .prefault({}),

@@ -53,19 +53,16 @@ export function changeLog(configuration: Configuration, log: Logger, { look = fa
   );
 }
 
+/** @throws Error that names the organization whose settings cannot be used */
 export function organizations(configuration: Configuration): CustomerEngagement[] {
-  return configuration.organizations.map(({ name, url, apiVersion, caFile, allowClearText, deadline, auth, parkingAccounts }) =>
-    customerEngagement({
-      name,
-      url,
-      apiVersion,
-      caFile,
-      allowClearText,
-      deadline,
-      connections: parkingAccounts.length,
-      auth: authentication(auth),
-    }),
-  );
+  return configuration.organizations.map(({ name, url, apiVersion, caFile, allowClearText, deadline, auth, parkingAccounts }) => {
+    const connections = parkingAccounts.length;
+    try {
+      return customerEngagement({ name, url, apiVersion, caFile, allowClearText, deadline, connections, auth: authentication(auth) });
+    } catch (error) {
+      throw new Error(`organization ${name}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    }
+  });
 }
 
 function authentication(auth: Configuration['organizations'][number]['auth']): Authentication {

@@ -3,6 +3,7 @@ import { FencedError } from '../../streams/change-log.ts';
 import { DirectoryError } from '../../streams/directory-source.ts';
 import { listen } from '../../streams/listener.ts';
 import { repair } from '../../streams/repairer.ts';
+import { ConfigurationError } from '../config/load.ts';
 import type { Configuration } from '../config/schema.ts';
 import { EXIT } from './exit-codes.ts';
 import type { Logger } from './logger.ts';
@@ -28,9 +29,7 @@ export async function serve(configuration: Configuration, roles: Roles, log: Log
   const begun = performance.now();
   const forced = forcedExit(stop, log);
   const narrator = new Narrator(log);
-  const changes = changeLog(configuration, log);
-  const engagements = roles.repair ? organizations(configuration) : [];
-  const sources = roles.listen ? directorySources(configuration, log) : [];
+  const { changes, engagements, sources } = build(configuration, roles, log);
   const doing = [roles.listen ? 'listen' : '', roles.repair ? 'repair' : ''].filter(Boolean).join(' and ');
   log.info({ log: changes.name }, `starting to ${doing}, log on ${changes.name}; stands by while another instance is at work there`);
   const tasks = [
@@ -50,6 +49,7 @@ export async function serve(configuration: Configuration, roles: Roles, log: Log
     await Promise.all(tasks);
   } catch (error) {
     code = exitCodeOf(error);
+    forced.code = code;
     log.fatal({ error }, error instanceof Error ? error.message : String(error));
     stop.abort(error);
     await Promise.allSettled(tasks);
@@ -64,21 +64,37 @@ export async function serve(configuration: Configuration, roles: Roles, log: Log
   return code;
 }
 
+/** @throws ConfigurationError for settings that only show to be wrong when a part is made of them */
+function build(configuration: Configuration, roles: Roles, log: Logger) {
+  if (roles.repair && !roles.listen && configuration.organizations.length === 0) {
+    throw new ConfigurationError(['organizations: expected at least one to repair']);
+  }
+  try {
+    return {
+      changes: changeLog(configuration, log),
+      engagements: roles.repair ? organizations(configuration) : [],
+      sources: roles.listen ? directorySources(configuration, log) : [],
+    };
+  } catch (error) {
+    throw new ConfigurationError([error instanceof Error ? error.message : String(error)]);
+  }
+}
+
 function finished(reports: Observable<unknown>): Promise<unknown> {
   return lastValueFrom(reports, { defaultValue: undefined });
 }
 
 /** SIGTERM and SIGINT ask for a stop; the second one, or the deadline, ends the process where it stands. */
-function forcedExit(stop: AbortController, log: Logger): { timer: NodeJS.Timeout | undefined } {
-  const state: { timer: NodeJS.Timeout | undefined } = { timer: undefined };
+function forcedExit(stop: AbortController, log: Logger): { timer: NodeJS.Timeout | undefined; code: number } {
+  const state: { timer: NodeJS.Timeout | undefined; code: number } = { timer: undefined, code: EXIT.stopTimeout };
   const startTimer = () => {
     state.timer ??= setTimeout(() => {
       log.error(`did not come to a safe point within ${STOP_DEADLINE} ms; the log and the journal tell the next start where to go on`);
-      process.exit(EXIT.stopTimeout);
+      process.exit(state.code);
     }, STOP_DEADLINE);
   };
   const onSignal = (signal: NodeJS.Signals) => {
-    if (stop.signal.aborted) process.exit(EXIT.stopTimeout);
+    if (stop.signal.aborted) process.exit(state.code);
     log.info(`${signal}: stopping`);
     stop.abort(new Error(signal));
   };

@@ -68,6 +68,8 @@ describe('settings', () => {
     ['a wrong value', MINIMAL.replace('auth:', 'apiVersion: v7\n    auth:'), /organizations\.0\.apiVersion: .*v8\.2/],
     ['something that is missing', MINIMAL.replace(/ +bindDn.*\n/, ''), /directories\.0\.bindDn: /],
     ['a duration without a unit', `${MINIMAL}listener: { readEvery: 30 }`, /listener\.readEvery/],
+    ['a wait of no time at all', `${MINIMAL}listener: { readEvery: 0s }`, /listener\.readEvery: expected more than nothing/],
+    ['a wait that no timer can wait', `${MINIMAL}repairer: { linkEvery: 30d }`, /repairer\.linkEvery: expected 24d at most/],
     ['both logs at once', `${MINIMAL}log: { kafka: { brokers: ['a:1'] }, sqlite: {} }`, /log: expected kafka or sqlite, not both/],
     [
       'a parking account without its domain',
@@ -113,6 +115,14 @@ describe('secrets (SPEC rule 10)', () => {
     }
   });
 
+  it.each([
+    ['an address', MINIMAL.replace('https://crm', 'https://user:hunter2@crm')],
+    ['the address of a domain controller', MINIMAL.replace('ldaps://dc1', 'ldaps://user:hunter2@dc1')],
+    ['text that is no YAML', `${MINIMAL}password: hunter2: oops`],
+  ])('are refused in %s, without being repeated', (_where, text) => {
+    expect(problemsOf(text)).not.toContain('hunter2');
+  });
+
   it('are masked where the settings are shown', () => {
     const { effective } = read(withoutFile.replace(', tokenFile: /etc/namesake/token', ''), {
       environment: { NAMESAKE_DIRECTORIES_0_PASSWORD: 'hunter2', NAMESAKE_ORGANIZATIONS_0_AUTH_TOKEN: 'hunter3' },
@@ -120,6 +130,10 @@ describe('secrets (SPEC rule 10)', () => {
     expect(JSON.stringify(effective)).not.toMatch(/hunter/);
     expect(effective).toMatchObject({ directories: [{ password: '***', deadline: '5s' }], organizations: [{ auth: { token: '***' } }] });
   });
+});
+
+it('the log in effect is shown when none is configured', () => {
+  expect(read(MINIMAL).effective).toMatchObject({ log: { sqlite: { file: 'namesake.db' } } });
 });
 
 describe('the table of settings', () => {

@@ -17,7 +17,7 @@ export interface KafkaSettings {
   };
   /** SASL without TLS is refused unless this says so by name (SPEC rule 10). */
   readonly allowClearText?: boolean;
-  /** Milliseconds for which events and repairs are kept; -1 for ever. */
+  /** Milliseconds for which events are kept; -1 for ever. */
   readonly retention: number;
   /** Of the topics with events and identities, when they are created. */
   readonly partitions: number;

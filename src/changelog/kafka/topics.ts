@@ -7,6 +7,7 @@ import type { KafkaSettings } from './client.ts';
 /** Milliseconds after which a topic that was just created, here or by another instance, must be known everywhere. */
 const KNOWN_WITHIN = 10_000;
 const POLL = 50;
+const FOREVER = -1;
 const NOT_YET_KNOWN = ['UNKNOWN_TOPIC_OR_PARTITION', 'LEADER_NOT_AVAILABLE'];
 
 /**
@@ -46,6 +47,12 @@ export async function ensureTopics(admin: Admin, settings: KafkaSettings, create
     if (wanted.partitions !== undefined && partitions !== wanted.partitions) {
       problems.push(`topic ${name} has ${partitions} partitions and needs ${wanted.partitions}`);
     }
+    const kept = Number(value('retention.ms'));
+    const needed = retentionOf(wanted, settings);
+    if (wanted.cleanup === 'delete' && isShorter(kept, needed)) {
+      const wish = needed === FOREVER ? `${FOREVER}, that is forever` : `at least ${needed}`;
+      problems.push(`topic ${name} has retention.ms=${kept} and needs ${wish}`);
+    }
     if (wanted.cleanup === 'compact') deleteRetentions.push(Number(value('delete.retention.ms')));
   }
   if (problems.length > 0) throw new LogError(`${problems.join('; ')}. Correct the topics, or choose another log.kafka.topicPrefix`);
@@ -58,7 +65,7 @@ async function describe(admin: Admin, names: readonly string[]): Promise<Describ
   const resources = names.map((name) => ({
     type: kafkajs.ConfigResourceTypes.TOPIC,
     name,
-    configNames: ['cleanup.policy', 'delete.retention.ms'],
+    configNames: ['cleanup.policy', 'delete.retention.ms', 'retention.ms'],
   }));
   for (const deadline = Date.now() + KNOWN_WITHIN; ; await sleep(POLL)) {
     try {
@@ -83,5 +90,14 @@ async function describe(admin: Admin, names: readonly string[]): Promise<Describ
 function configOf(topic: Topic, settings: KafkaSettings): Record<string, string> {
   return topic.cleanup === 'compact'
     ? { 'cleanup.policy': 'compact', 'delete.retention.ms': String(topic.deleteRetention) }
-    : { 'cleanup.policy': 'delete', 'retention.ms': String(settings.retention) };
+    : { 'cleanup.policy': 'delete', 'retention.ms': String(retentionOf(topic, settings)) };
+}
+
+/** The history of repairs is their journal too. */
+function retentionOf(topic: Topic, settings: KafkaSettings): number {
+  return topic === TOPICS.repair ? FOREVER : settings.retention;
+}
+
+function isShorter(kept: number, needed: number): boolean {
+  return kept !== FOREVER && (needed === FOREVER || kept < needed);
 }
