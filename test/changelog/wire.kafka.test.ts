@@ -75,7 +75,8 @@ describe('topics', { concurrent: true }, () => {
     const history = { 'cleanup.policy': 'delete', 'retention.ms': String(400 * DAY) };
     const compacted = { 'cleanup.policy': 'compact', 'delete.retention.ms': week };
     expect(settings(topicOf(place, 'change'))).toMatchObject(history);
-    expect(settings(topicOf(place, 'repair'))).toMatchObject(history);
+    // The journal of repairs is forever, whatever the retention of events.
+    expect(settings(topicOf(place, 'repair'))).toMatchObject({ 'cleanup.policy': 'delete', 'retention.ms': '-1' });
     for (const name of ['state', 'position', 'link'] as const) expect(settings(topicOf(place, name))).toMatchObject(compacted);
     const { topics } = await admin.fetchTopicMetadata({ topics: names.map((name) => topicOf(place, name)) });
     const partitions = Object.fromEntries(
@@ -91,6 +92,7 @@ describe('topics', { concurrent: true }, () => {
         { topic: topicOf(place, 'change'), configEntries: [{ name: 'cleanup.policy', value: 'compact' }] },
         { topic: topicOf(place, 'state'), configEntries: [{ name: 'cleanup.policy', value: 'compact,delete' }] },
         { topic: topicOf(place, 'position'), numPartitions: 2, configEntries: [{ name: 'cleanup.policy', value: 'compact' }] },
+        { topic: topicOf(place, 'repair'), configEntries: [{ name: 'retention.ms', value: String(7 * DAY) }] },
       ],
     });
     await using log = place.open();
@@ -100,7 +102,8 @@ describe('topics', { concurrent: true }, () => {
     expect(message).toContain(`${topicOf(place, 'change')} has cleanup.policy=compact and needs delete (compaction would delete history)`);
     expect(message).toContain(`${topicOf(place, 'state')} has cleanup.policy=compact,delete and needs compact`);
     expect(message).toContain(`${topicOf(place, 'position')} has 2 partitions and needs 1`);
-    await admin.deleteTopics({ topics: ['change', 'state', 'position'].map((name) => topicOf(place, name as 'change')) });
+    expect(message).toContain(`${topicOf(place, 'repair')} has retention.ms=${7 * DAY} and needs -1, that is forever`);
+    await admin.deleteTopics({ topics: ['change', 'state', 'position', 'repair'].map((name) => topicOf(place, name as 'change')) });
     // Corrected, the same log can be opened.
     await using _listener = await eventually(() => log.openListener(NEVER).catch(() => undefined));
   });
