@@ -19,11 +19,14 @@ exit codes: 0 the logon works again, 1 it does not or a part did not start, 2 wr
 
 const SHOWN_LINES = 20;
 
-/** Rejects when somebody presses Ctrl-C, so that the parts are stopped and removed on that way out too. */
+/**
+ * Rejects when somebody presses Ctrl-C, so that the parts are stopped and removed on that way out too. The signal comes more
+ * than once, from the terminal and from npm: only the first one counts.
+ */
 function interruption(): Promise<never> {
   const { promise, reject } = Promise.withResolvers<never>();
   promise.catch(() => {});
-  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => reject(new Error('stopped')));
+  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => reject(new Error('stopped')));
   return promise;
 }
 

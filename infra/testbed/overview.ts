@@ -14,7 +14,7 @@ export function describeBed(bed: Bed): string {
     `  administrator   ${directory.admin.bindDn}, password in ${directory.admin.passwordFile}`,
     `  parking         ${directory.parkingAccounts[0]} to ${directory.parkingAccounts.at(-1)}`,
     `  Kerberos        KRB5_CONFIG=${directory.krb5ConfFile}`,
-    `  look            ${search} -D ${directory.service.bindDn} -y ${directory.service.passwordFile} -b ${directory.namingContext} '(sAMAccountName=${person?.sAMAccountName})' sAMAccountName displayName`,
+    `  look            ${search} -D ${directory.service.bindDn} -y ${directory.service.passwordFile} -b '${person?.dn}' sAMAccountName displayName`,
     `  rename          printf 'dn: ${person?.dn}\\nchangetype: modify\\nreplace: sAMAccountName\\nsAMAccountName: new.name\\n' | ${modify} -D ${directory.admin.bindDn} -y ${directory.admin.passwordFile}`,
   ];
   if (bed.hasBroker) {
@@ -25,7 +25,7 @@ export function describeBed(bed: Bed): string {
     `CE stand-in       ${crm.url}   its control port ${crm.controlUrl}`,
     `  token in        ${crm.tokenFile}`,
     `  look            curl -s --cacert ${crm.caFile} -H "Authorization: Bearer $(cat ${crm.tokenFile})" '${crm.url}/api/data/v9.1/systemusers?$select=fullname,domainname'`,
-    `  can log on?     curl -s '${crm.controlUrl}/logon?account=${person?.sAMAccountName}'`,
+    `  can log on?     curl -s '${crm.controlUrl}/logon?account=${person?.objectGUID}'`,
     `Logs              ${bed.path}/*/*.log`,
   );
   return lines.join('\n');
