@@ -58,12 +58,12 @@ export class Linker {
    *
    * @throws CustomerEngagementError @throws FencedError @throws LogError
    */
-  async byFormerName({ objectGUID, before }: ChangeEvent): Promise<Link | undefined> {
+  async byFormerName({ objectGUID, before }: ChangeEvent, stop: AbortSignal): Promise<Link | undefined> {
     if (before === null) return undefined;
     const holder = this.#log.holder(before.domain, before.sAMAccountName);
     if (holder !== undefined && holder !== objectGUID) return undefined;
     const former = domainName(before);
-    const records = await this.#ce.find({ domainNames: [former] }).catch((error: unknown) => {
+    const records = await this.#ce.find({ domainNames: [former] }, stop).catch((error: unknown) => {
       // A name that Customer Engagement will not even look for cannot be the name of a record.
       if (error instanceof CustomerEngagementError && error.failure === 'refused') return [];
       throw error;

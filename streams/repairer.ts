@@ -138,7 +138,7 @@ function work(
       takeUntil(aborted(stop)),
       concatMap((page) => {
         let failures = 0;
-        const taken = defer(() => takeOver(page, ce, log, linker, repairs)).pipe(concatMap((told) => told));
+        const taken = defer(() => takeOver(page, ce, log, linker, repairs, stop)).pipe(concatMap((told) => told));
         // A log that failed has to be opened anew; Customer Engagement only has to be asked again.
         const plan: RetryPlan<RepairerReport> = (error) =>
           error instanceof CustomerEngagementError ? waiting(ce.name, error, backoff(++failures, delayAfter(error))) : undefined;
@@ -187,6 +187,7 @@ async function takeOver(
   log: RepairerLog,
   linker: Linker,
   repairs: Repairs,
+  stop: AbortSignal,
 ): Promise<RepairerReport[]> {
   const reports: RepairerReport[] = [];
   const byAccount = Map.groupBy(
@@ -198,7 +199,7 @@ async function takeOver(
   const accepted = [...byAccount.values()].map(async (events) => {
     const last = events.at(-1);
     if (last === undefined) return;
-    const link = log.link(last.objectGUID) ?? (await firstLink(events, linker));
+    const link = log.link(last.objectGUID) ?? (await firstLink(events, linker, stop));
     if (link === undefined) reports.push({ type: 'not-a-user', organization: ce.name, event: last });
     else await repairs.accept(last, link);
   });
@@ -210,9 +211,9 @@ async function takeOver(
 }
 
 /** The record may show any of the names that the account had meanwhile. */
-async function firstLink(events: readonly ChangeEvent[], linker: Linker): Promise<Link | undefined> {
+async function firstLink(events: readonly ChangeEvent[], linker: Linker, stop: AbortSignal): Promise<Link | undefined> {
   for (const event of events) {
-    const link = await linker.byFormerName(event);
+    const link = await linker.byFormerName(event, stop);
     if (link !== undefined) return link;
   }
   return undefined;

@@ -125,7 +125,7 @@ export class Repairs {
     try {
       const target = this.#target(systemuserid);
       const domainNames = parkingAccount === undefined ? [target] : [target, parkingAccount];
-      const records = await this.#ce.find({ systemuserid, domainNames });
+      const records = await this.#ce.find({ systemuserid, domainNames }, this.#stop);
       if (parkingAccount !== undefined && this.#isTaken(parkingAccount, systemuserid, records)) return true;
       const record = records.find((found) => found.systemuserid === systemuserid);
       if (record !== undefined) this.#note(systemuserid, record.domainname);
