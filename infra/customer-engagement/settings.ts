@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 /** What the server says to a name that it cannot resolve; which of them a real one uses is not documented. */
-export const UNRESOLVABLE = ['objectNotFoundInAD', 'cannotFindDomainAccount', 'invalidDomainName', 'lookupAccountName'] as const;
+const UNRESOLVABLE = ['objectNotFoundInAD', 'cannotFindDomainAccount', 'invalidDomainName', 'lookupAccountName'] as const;
 
 /** What may differ between installations, or is not known of them. Changed at the control port. */
 export const Settings = z.strictObject({

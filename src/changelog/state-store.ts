@@ -1,7 +1,7 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import type { z } from 'zod';
 import { type Change, ChangeEvent } from '../../streams/change.ts';
-import { LogError } from '../../streams/change-log.ts';
+import { LogError, type LogStatus } from '../../streams/change-log.ts';
 import { type KnownIdentities, releasedName } from '../../streams/detector.ts';
 import { Identity, nameKey } from '../../streams/identity.ts';
 import { Position } from '../../streams/position.ts';
@@ -211,6 +211,17 @@ export class StateStore implements KnownIdentities, Disposable {
 
   setMeta(key: string, value: string): void {
     this.sql('INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)').run(key, value);
+  }
+
+  status(): LogStatus {
+    return {
+      positions: this.positions(),
+      sequence: this.sequence,
+      identities: this.count('identity'),
+      lastEvent: this.lastEvent,
+      repairs: this.repairs(),
+      links: this.count('link'),
+    };
   }
 
   [Symbol.dispose](): void {

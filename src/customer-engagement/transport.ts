@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { type Dispatcher, Pool } from 'undici';
 
 /** A page of 5,000 records with the longest names that fit is about 12 MB; no honest answer is larger than this. */
-export const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
+const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
 
 export interface Request {
   readonly method: 'GET' | 'PATCH';

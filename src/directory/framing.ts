@@ -1,7 +1,7 @@
 import { BerError, elementSize, Tag } from './ber.ts';
 
 /** Far above any user entry or DirSync cookie (1 MB has been seen), far below what would hurt. */
-export const MAX_MESSAGE_SIZE = 16 * 1024 * 1024;
+const MAX_MESSAGE_SIZE = 16 * 1024 * 1024;
 
 const NOTHING = Buffer.alloc(0);
 

@@ -121,7 +121,7 @@ export class Narrator {
 }
 
 /** Milliseconds from when the listener saw the change until the record had its name. */
-export function sinceObserved(repair: Repair): number {
+function sinceObserved(repair: Repair): number {
   return Date.parse(repair.times.named ?? repair.at) - Date.parse(repair.times.observed);
 }
 

@@ -6,7 +6,7 @@ import { Population, subjectsOf } from '../support/chain-population.ts';
 import { Random } from '../support/chain-random.ts';
 import { ENGINES, Stage } from '../support/chain-stage.ts';
 
-/** Milliseconds within which another instance has to go on after one was killed: the lease's 8 s and what it takes to open. */
+/** Milliseconds within which another instance has to go on after one was killed: the lease's 6 s and what it takes to open. */
 const TAKE_OVER = 12_000;
 /** Milliseconds for which the second has to do nothing: time enough to start and to work. */
 const STANDING_BY = 4_000;

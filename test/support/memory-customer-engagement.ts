@@ -26,8 +26,8 @@ export interface Call {
 /** What becomes of a call; `lost`: a write is done, its answer is not seen. */
 export type Fate = 'ok' | 'lost' | CustomerEngagementFailure;
 
-export const USER_ALREADY_EXISTS = 0x80041d2c;
-export const OBJECT_NOT_FOUND = 0x80041d2a;
+const USER_ALREADY_EXISTS = 0x80041d2c;
+const OBJECT_NOT_FOUND = 0x80041d2a;
 export const CALLER_CANNOT_CHANGE_OWN_DOMAIN_NAME = 0x80044161;
 
 /**

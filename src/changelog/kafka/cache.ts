@@ -14,10 +14,10 @@ import { type Offsets, offsetsOf, type Range, readRanges } from './tail.ts';
 import type { Written } from './transactions.ts';
 
 /** A record of the position topic: where a listener stands. Key: naming context. */
-export const PositionRecord = z.looseObject({ position: Position, time: z.iso.datetime() });
+const PositionRecord = z.looseObject({ position: Position, time: z.iso.datetime() });
 /** Key of the record of the position topic that tells how many events there were, also when they have left their topic. */
 export const SEQUENCE_KEY = 'sequence';
-export const SequenceRecord = z.looseObject({ sequence: z.int().positive() });
+const SequenceRecord = z.looseObject({ sequence: z.int().positive() });
 
 /** What is known falls into two parts, each written by others and read up by itself. */
 const PARTS = {

@@ -15,6 +15,7 @@ import { GroupSubscription } from './subscription.ts';
 import { offsetsOf, readRanges } from './tail.ts';
 import { ensureTopics } from './topics.ts';
 import { TransactionalWriter } from './transactions.ts';
+
 export interface KafkaLogOptions {
   /** ':memory:' for a look that leaves nothing behind. */
   readonly cacheFile: string;
@@ -133,16 +134,8 @@ export class KafkaLog implements ChangeLog {
 
   async status(): Promise<LogStatus> {
     const { cache } = await this.#open({ create: false });
-    const { store } = cache;
     await this.#catchUp(cache, ['identities', 'repairs']);
-    return {
-      positions: store.positions(),
-      sequence: store.sequence,
-      identities: store.count('identity'),
-      lastEvent: store.lastEvent,
-      repairs: store.repairs(),
-      links: store.count('link'),
-    };
+    return cache.store.status();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

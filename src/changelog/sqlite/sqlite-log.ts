@@ -104,15 +104,7 @@ export class SqliteLog implements ChangeLog {
   }
 
   async status(): Promise<LogStatus> {
-    const store = this.#store;
-    return {
-      positions: store.positions(),
-      sequence: store.sequence,
-      identities: store.count('identity'),
-      lastEvent: store.lastEvent,
-      repairs: store.repairs(),
-      links: store.count('link'),
-    };
+    return this.#store.status();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
