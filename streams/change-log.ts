@@ -59,6 +59,13 @@ export interface Batch {
 /** What a repairer needs of the log. */
 export interface RepairerLog extends AsyncDisposable {
   readonly lost: AbortSignal;
+  /**
+   * Resolves once it is certain that no other repairer works for this organization, which is at once unless the log is silent or
+   * this process was frozen. What is written elsewhere cannot be fenced, so this is asked before each such write.
+   *
+   * @throws FencedError @throws LogError when another one may be at work
+   */
+  confirm(): Promise<void>;
   /** Events not yet acknowledged for this organization, in order per objectGUID, at least once. */
   readonly changes: Observable<ChangePage>;
   /** False until a listener has read the directory whole. */

@@ -280,7 +280,7 @@ export class Repairs {
 
   /** @throws CustomerEngagementError of kind 'unknown-outcome' also when the server's answer shows another name */
   async #write(systemuserid: string, name: string): Promise<void> {
-    if (this.#log.lost.aborted) throw this.#log.lost.reason;
+    await this.#log.confirm();
     const shown = await this.#ce.setDomainName(systemuserid, name);
     this.#refusals = 0;
     if (!sameName(shown, name)) {

@@ -1,15 +1,19 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Bed, startBed } from '../../infra/testbed/bed.ts';
+import { CustomerEngagement } from '../../infra/testbed/customer-engagement.ts';
 import { caughtUp, checkHistory, checkWrites } from '../support/chain-checks.ts';
 import { Operations } from '../support/chain-operations.ts';
 import { Population, subjectsOf } from '../support/chain-population.ts';
 import { Random } from '../support/chain-random.ts';
 import { ENGINES, Stage } from '../support/chain-stage.ts';
+import { until } from '../support/chain-wait.ts';
 
 /** Milliseconds within which another instance has to go on after one was killed: the lease's 6 s and what it takes to open. */
 const TAKE_OVER = 12_000;
 /** Milliseconds for which the second has to do nothing: time enough to start and to work. */
 const STANDING_BY = 4_000;
+/** Nobody of the random operations. */
+const ANOTHER = 'user00040';
 
 let bed: Bed;
 
@@ -25,7 +29,7 @@ afterAll(async () => {
 async function withOperations(stage: Stage, body: (perform: (count: number) => Promise<void>) => Promise<void>): Promise<void> {
   const random = new Random();
   await using population = await Population.of(stage);
-  const operations = new Operations(stage, population, random, subjectsOf(population));
+  const operations = new Operations(stage, population, random, subjectsOf(population, ANOTHER));
   await random.telling(async () => {
     await body(async (count) => {
       for (let done = 0; done < count; done++) await operations.perform();
@@ -103,5 +107,28 @@ describe('two instances on one log, on kafka (rules 1, 2, 3)', () => {
       await stage.says(/lease was lost|another instance has taken over/, { product: first });
       await perform(15);
     });
+  });
+
+  it('one that was frozen between the two writes of a repair leaves the second one to the instance that took over (rule 6)', async () => {
+    await using stage = await Stage.prepare(bed, 'kafka');
+    const first = stage.product;
+    const second = await stage.another();
+    await stage.start(first);
+    const standby = second.start();
+    const systemuserid = CustomerEngagement.idOf(ANOTHER);
+    const parking = { method: 'PATCH', path: `systemusers\\(${systemuserid}\\)`, nth: 1 };
+    await stage.control.setFaults([{ match: parking, fault: { kind: 'latency', ms: 2_000, when: 'after' } }]);
+    await stage.rename(ANOTHER, 'frozen-40');
+    await until('the record is parked', async () => (await stage.record(ANOTHER)).domainname.includes('ns-park'));
+    first.pause();
+    await standby;
+    await stage.canLogOn('frozen-40');
+    // The answer that it waited for is there when it wakes.
+    first.resume();
+    await stage.says(/lease was lost|another instance has taken over/, { product: first });
+    await until('the repair has ended', async () => (await stage.repairOf(ANOTHER))?.state === 'repaired');
+    const writes = (await stage.control.requests()).filter(({ method, path }) => method === 'PATCH' && path.includes(systemuserid));
+    expect(writes.map(({ body }) => body)).toEqual([expect.stringContaining('ns-park'), expect.stringContaining('frozen-40')]);
+    expect(await stage.control.defects()).toEqual([]);
   });
 });

@@ -38,8 +38,7 @@ async function survives(body: (outage: Outage) => Promise<void>): Promise<void> 
   const random = new Random();
   await using stage = await Stage.prepare(bed, 'kafka');
   await using population = await Population.of(stage);
-  const subjects = subjectsOf(population).filter((objectGUID) => population.now(objectGUID)?.sAMAccountName !== ANOTHER);
-  const operations = new Operations(stage, population, random, subjects);
+  const operations = new Operations(stage, population, random, subjectsOf(population, ANOTHER));
   const perform = async (count: number) => {
     for (let done = 0; done < count; done++) await operations.perform();
   };

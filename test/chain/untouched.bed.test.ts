@@ -115,7 +115,7 @@ describe('records that are never written (rule 6)', () => {
     expect([repair?.reason, repair?.parkingAccount]).toEqual(['account-deleted', parked]);
     await stage.rename('user00007', 'user00007.2');
     await stage.canLogOn('user00007.2');
-    expect((await stage.repairOf('user00007'))?.state).toBe('repaired');
+    await until('the repair has ended', async () => (await stage.repairOf('user00007'))?.state === 'repaired');
     const parkedOn = (await stage.control.requests()).filter(({ body }) => body?.includes('ns-park')).map(({ body }) => body);
     expect(parkedOn.filter((body) => body?.includes(parked.split('\\')[1] ?? ''))).toHaveLength(1);
     expect(await stage.control.defects()).toEqual([]);

@@ -324,8 +324,10 @@ export function contract(engine: Engine): void {
       await using log = place.open();
       const listener = await log.openListener(NEVER);
       const repairer = await log.openRepairer('contoso', NEVER);
+      await repairer.confirm();
       await listener[Symbol.asyncDispose]();
       await repairer[Symbol.asyncDispose]();
+      await expect(repairer.confirm()).rejects.toBeInstanceOf(LogError);
       await expect(listener.append(new Model().batch([create(1)]))).rejects.toBeInstanceOf(LogError);
       await expect(repairer.record({ links: [link('contoso', 1)] })).rejects.toBeInstanceOf(LogError);
       expect(await history(log)).toEqual([]);

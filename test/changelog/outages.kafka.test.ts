@@ -108,6 +108,8 @@ describe('a broken way to the broker', { concurrent: true }, () => {
       repairer.record({ repairs: [repair('contoso', 1)], links: [link('contoso', 1)] }),
     ]);
     expect([append, record]).toMatchObject([{ reason: expect.any(LogError) }, { reason: expect.any(LogError) }]);
+    // The group has been silent for longer than a lease lasts: somebody else may have it by now.
+    await expect(repairer.confirm()).rejects.toBeInstanceOf(LogError);
     await eventually(() => (listener.lost.aborted && repairer.lost.aborted ? true : undefined));
     const leaving = async () => {
       await Promise.all([listener[Symbol.asyncDispose](), repairer[Symbol.asyncDispose]()]);

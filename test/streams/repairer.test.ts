@@ -620,6 +620,23 @@ describe('starting and stopping', () => {
     expect(world.log.closed).toBe(1);
   });
 
+  test.each([1, 2])('SPEC rule 7: a lease that is lost right before write %i: it is left to whoever opens the log next', async (nth) => {
+    const world = await started();
+    let asked = 0;
+    world.log.interference = {
+      before: (operation) => {
+        if (operation === 'confirm' && ++asked === nth) throw new LogError('the lease was lost');
+      },
+    };
+    world.rename(1, 'ann');
+    await passed(100);
+    expect(world.ce.writes).toHaveLength(nth - 1);
+    await passed(MINUTE);
+    expect(world.log.opened).toBe(2);
+    expect(world.ce.writes.map(({ to }) => to)).toEqual(['CORP\\ns-park-1', 'CORP\\ann']);
+    world.expectRight();
+  });
+
   test('a log that can be opened and refuses every record is tried with growing delays', async () => {
     const world = await started();
     world.log.interference = {

@@ -84,7 +84,10 @@ export class Population implements AsyncDisposable {
   }
 }
 
-/** Everybody but the accounts that the parts work with. */
-export function subjectsOf(population: Population): string[] {
-  return population.present().filter((objectGUID) => population.now(objectGUID)?.givenName !== undefined);
+/** Everybody but the accounts that the parts work with, and whoever else is to be left alone. */
+export function subjectsOf(population: Population, except?: string): string[] {
+  return population.present().filter((objectGUID) => {
+    const { givenName, sAMAccountName } = population.now(objectGUID) ?? {};
+    return givenName !== undefined && sAMAccountName !== except;
+  });
 }

@@ -54,7 +54,7 @@ export class Knowledge implements KnownIdentities {
   }
 }
 
-export type Operation = 'openListener' | 'openRepairer' | 'append' | 'record' | 'refresh' | 'ack';
+export type Operation = 'openListener' | 'openRepairer' | 'append' | 'record' | 'confirm' | 'refresh' | 'ack';
 
 /** What a test does to one operation: awaited before it or after it took effect; throwing fails it. */
 export interface Interference {
@@ -115,6 +115,7 @@ export class MemoryChangeLog implements ChangeLog {
     const log = this;
     return {
       lost,
+      confirm: () => guarded('confirm', () => lost.throwIfAborted()),
       changes: this.#changes(guarded),
       get baselined() {
         return log.positions.size > 0;

@@ -97,6 +97,7 @@ export class KafkaLog implements ChangeLog {
     const subscription = new GroupSubscription(this.#kafka, this.#groupOf(role), this.#topics.change, this.#options.onSetAside);
     return {
       lost: lease.lost,
+      confirm: () => lease.confirm(),
       changes: subscription.changes,
       get baselined() {
         return store.positions().length > 0;

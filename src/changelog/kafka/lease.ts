@@ -11,6 +11,10 @@ const HOLDER = Buffer.from('holder');
 const LOOK = 500;
 /** Milliseconds without any answer of the group after which the lease is taken for lost; longer than the group takes when members join. */
 const SILENCE = 20_000;
+/** Milliseconds after a sign of life that was answered for which nobody else can have the lease, with time left for what is begun then. */
+const CERTAIN = SESSION_TIMEOUT - HEARTBEAT_INTERVAL;
+/** Requests by which a member shows that it lives, as kafkajs names them. */
+const SIGNS_OF_LIFE = ['Heartbeat', 'SyncGroup'];
 
 /**
  * One holder per name, anywhere: whoever the consumer group gives the only partition of a topic. The others wait as members,
@@ -24,8 +28,13 @@ export class GroupLease implements AsyncDisposable {
   #held = false;
   #member = '';
   #watch: NodeJS.Timeout | undefined;
-  /** When the group last answered, by performance.now(). */
-  #answered = 0;
+  /**
+   * When the last sign of life that the group answered was sent, by performance.now(). Not when the answer was read: after this process
+   * was frozen, answers are read that the group gave before it passed the lease on.
+   */
+  #alive = 0;
+  /** Resolved, and replaced, at each answer of the group and at the end. */
+  #news = Promise.withResolvers<void>();
 
   private constructor(kafka: Kafka, group: string) {
     const config = {
@@ -65,6 +74,13 @@ export class GroupLease implements AsyncDisposable {
     return this.#lost.signal;
   }
 
+  /** Resolves once it is certain that nobody else has the lease, which is at once while the group answers. @throws LogError when it was lost */
+  async confirm(): Promise<void> {
+    while (this.#held && !this.#isCertain) await this.#news.promise;
+    this.lost.throwIfAborted();
+    if (!this.#held) throw new LogError('the lease was given back');
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#release();
     await this.#group.close();
@@ -72,11 +88,15 @@ export class GroupLease implements AsyncDisposable {
 
   async #join(topic: string, signal: AbortSignal): Promise<void> {
     const { consumer } = this.#group;
-    consumer.on(consumer.events.HEARTBEAT, () => {
-      this.#answered = performance.now();
+    let sent = 0;
+    consumer.on(consumer.events.REQUEST, ({ payload: { apiName, duration } }) => {
+      if (SIGNS_OF_LIFE.includes(apiName)) sent = performance.now() - Math.max(0, duration);
     });
+    // Whether the answer was a good one shows only now.
+    consumer.on(consumer.events.HEARTBEAT, () => this.#lives(sent));
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
       consumer.pause([{ topic }]);
+      this.#lives(sent);
       this.#joined(payload.memberId, (payload.memberAssignment[topic] ?? []).length > 0);
     });
     const onAbort = () => this.#acquired.reject(signal.reason);
@@ -94,8 +114,17 @@ export class GroupLease implements AsyncDisposable {
     }
   }
 
+  #lives(since: number): void {
+    this.#alive = since;
+    this.#tell();
+  }
+
+  #tell(): void {
+    this.#news.resolve();
+    this.#news = Promise.withResolvers();
+  }
+
   #joined(member: string, assigned: boolean): void {
-    this.#answered = performance.now();
     if (!this.#held) {
       this.#member = member;
       if (assigned) this.#hold();
@@ -110,7 +139,7 @@ export class GroupLease implements AsyncDisposable {
   #hold(): void {
     this.#held = true;
     this.#watch = setInterval(() => {
-      if (performance.now() - this.#answered > SILENCE) this.#lose(`the group has not answered for ${SILENCE} ms`);
+      if (performance.now() - this.#alive > SILENCE) this.#lose(`the group has not answered for ${SILENCE} ms`);
     }, LOOK);
     this.#acquired.resolve();
   }
@@ -118,18 +147,23 @@ export class GroupLease implements AsyncDisposable {
   #release(): void {
     this.#held = false;
     clearInterval(this.#watch);
+    this.#tell();
   }
 
   #lose(why: string, cause?: unknown): void {
-    this.#release();
     const error = new LogError(`the lease was lost: ${why}`, { cause });
     this.#acquired.reject(error);
     this.#lost.abort(error);
+    this.#release();
   }
 
   /** Who comes back after its session has ended has nothing to claim: the lease may be another's by now. */
   get #claims(): boolean {
-    return this.#held && performance.now() - this.#answered < SESSION_TIMEOUT;
+    return this.#held && performance.now() - this.#alive < SESSION_TIMEOUT;
+  }
+
+  get #isCertain(): boolean {
+    return performance.now() - this.#alive < CERTAIN;
   }
 
   /** Leaves the lease where it is when somebody joins; kafkajs's own assigner would move it. */

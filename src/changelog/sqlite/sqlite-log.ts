@@ -74,6 +74,7 @@ export class SqliteLog implements ChangeLog {
     const store = this.#store;
     return {
       lost: new AbortController().signal,
+      confirm: async () => writer.check(),
       changes: this.#changes(`repairer-${organization}`, writer.check),
       get baselined() {
         return store.positions().length > 0;
