@@ -1,7 +1,7 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import type { z } from 'zod';
 import { type Change, ChangeEvent } from '../../streams/change.ts';
-import { LogError, type LogStatus } from '../../streams/change-log.ts';
+import { type Batch, LogError, type LogStatus } from '../../streams/change-log.ts';
 import { type KnownIdentities, releasedName } from '../../streams/detector.ts';
 import { Identity, nameKey } from '../../streams/identity.ts';
 import { Position } from '../../streams/position.ts';
@@ -119,20 +119,41 @@ export class StateStore implements KnownIdentities, Disposable {
     ).run(objectGUID, sequence, name, identity && JSON.stringify(identity));
   }
 
-  /** Remembers the last event, what it made of its account, and who gave up a name. */
+  /** One event by itself, as the history tells it: in any order, and more than once. */
   putEvent(event: ChangeEvent): void {
     this.putIdentity(event.objectGUID, event.after, event.sequence);
+    this.#putReleasedName(event);
+    if (event.sequence >= this.sequence) this.#putLastEvent(event);
+  }
+
+  /**
+   * What the only writer of identities makes known at once.
+   *
+   * @param events the changes of the batch with their place in the log
+   * @param sequences of its identities, by objectGUID
+   * @param time when its position was stored, ISO 8601
+   */
+  putBatch({ identities, position }: Batch, events: readonly ChangeEvent[], sequences: ReadonlyMap<string, number>, time: string): void {
+    for (const event of events) this.#putReleasedName(event);
+    for (const [objectGUID, identity] of identities) this.putIdentity(objectGUID, identity, sequences.get(objectGUID) ?? 0);
+    const last = events.at(-1);
+    if (last !== undefined) this.#putLastEvent(last);
+    if (position !== undefined) this.putPosition(position, time);
+  }
+
+  /** Remembers who gave up a name, if somebody did. */
+  #putReleasedName(event: ChangeEvent): void {
     const released = releasedName(event);
-    if (released !== undefined) {
-      this.sql(
-        `INSERT INTO released (name, sequence, guid) VALUES (?, ?, ?)
-         ON CONFLICT (name) DO UPDATE SET sequence = excluded.sequence, guid = excluded.guid WHERE excluded.sequence >= sequence`,
-      ).run(fullName(released.domain, released.sAMAccountName), event.sequence, event.objectGUID);
-    }
-    if (event.sequence >= this.sequence) {
-      this.setMeta('last-event', JSON.stringify(event));
-      this.putSequence(event.sequence);
-    }
+    if (released === undefined) return;
+    this.sql(
+      `INSERT INTO released (name, sequence, guid) VALUES (?, ?, ?)
+       ON CONFLICT (name) DO UPDATE SET sequence = excluded.sequence, guid = excluded.guid WHERE excluded.sequence >= sequence`,
+    ).run(fullName(released.domain, released.sAMAccountName), event.sequence, event.objectGUID);
+  }
+
+  #putLastEvent(event: ChangeEvent): void {
+    this.setMeta('last-event', JSON.stringify(event));
+    this.putSequence(event.sequence);
   }
 
   get lastEvent(): ChangeEvent | undefined {

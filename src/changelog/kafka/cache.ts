@@ -123,9 +123,7 @@ export class TopicCache {
   /** Takes over what the only writer of identities has just written. */
   wrote({ batch, events, sequences, time, positionRecord }: WrittenBatch, written: readonly Written[]): void {
     this.store.transaction(() => {
-      for (const event of events) this.store.putEvent(event);
-      for (const [objectGUID, identity] of batch.identities) this.store.putIdentity(objectGUID, identity, sequences.get(objectGUID) ?? 0);
-      if (batch.position !== undefined) this.store.putPosition(batch.position, time);
+      this.store.putBatch(batch, events, sequences, time);
       const end = written.find(({ topic }) => topic === this.#topics.position);
       if (end !== undefined && positionRecord !== undefined) this.#setAnchor(String(end.last), positionRecord);
       const stored = this.#checkpoint('identities');

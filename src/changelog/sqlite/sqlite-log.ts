@@ -150,11 +150,9 @@ export class SqliteLog implements ChangeLog {
       const insert = store.sql('INSERT INTO change (sequence, id, kind, guid, time, value) VALUES (?, ?, ?, ?, ?, ?)');
       for (const event of numberedEvents) {
         insert.run(event.sequence, eventId(event), event.kind, event.objectGUID, event.observed.time, JSON.stringify(event));
-        store.putEvent(event);
       }
       const sequences = sequencesOf(batch.identities.keys(), numberedEvents, before);
-      for (const [objectGUID, identity] of batch.identities) store.putIdentity(objectGUID, identity, sequences.get(objectGUID) ?? before);
-      if (batch.position !== undefined) store.putPosition(batch.position, new Date().toISOString());
+      store.putBatch(batch, numberedEvents, sequences, new Date().toISOString());
       return numberedEvents;
     });
     if (events.length > 0) this.#appended.next();
