@@ -15,6 +15,8 @@ export interface BedOptions {
   readonly users?: number;
   /** Default 0: no broker. */
   readonly brokers?: 0 | 1 | 3;
+  /** Default false: the brokers have no listener with TLS and a logon. */
+  readonly securedBrokers?: boolean;
   /** Default true. */
   readonly directory?: boolean;
   /** Default false; needs the directory. */
@@ -113,7 +115,7 @@ async function startParts(
   releases: AsyncDisposableStack,
   progress: (part: string) => void,
 ): Promise<Parts> {
-  const { users = 0, brokers = 0, linked = users } = options;
+  const { users = 0, brokers = 0, securedBrokers = false, linked = users } = options;
   const authority = await Authority.open(join(path, 'authority'));
   const start = async <Part extends Startable>(part: Part, name: string) => {
     releases.defer(() => (options.path === undefined ? part.kill() : part.stop()));
@@ -121,7 +123,10 @@ async function startParts(
     progress(name);
     return part;
   };
-  const startBroker = async (count: 1 | 3) => await start(await Broker.prepare({ path: join(path, 'broker'), address, count }), 'broker');
+  const startBroker = async (count: 1 | 3) => {
+    const securedBy = securedBrokers ? authority : undefined;
+    return await start(await Broker.prepare({ path: join(path, 'broker'), address, count, securedBy }), 'broker');
+  };
   const startDirectory = async () =>
     await start(await Directory.prepare({ path: join(path, 'directory'), address, authority, users }), 'directory');
   const startCrm = async (directory: Directory) => {

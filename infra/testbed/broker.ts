@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Authority } from './authority.ts';
 import { cached } from './cache.ts';
 import { askForCluster } from './kafka-probe.ts';
 import { cacheDirectory, exists, fingerprint } from './paths.ts';
@@ -13,24 +14,38 @@ export interface BrokerOptions {
   readonly path: string;
   readonly address: string;
   readonly count: 1 | 3;
+  /** Adds a listener that speaks TLS with a certificate of this authority, and wants a logon. */
+  readonly securedBy?: Authority | undefined;
 }
+
+/** Who may log on to the secured listener (SASL PLAIN). */
+export const BROKER_LOGON = { username: 'namesake', password: 'Broker-Passw0rd-of-the-bed' } as const;
 
 const POM = fileURLToPath(new URL('../broker/pom.xml', import.meta.url));
 const LOG_CONFIG = fileURLToPath(new URL('../broker/log4j2.properties', import.meta.url));
 const FIRST_PORT = 9092;
 const FIRST_CONTROLLER_PORT = 19_092;
+const FIRST_SECURED_PORT = 29_092;
 const JAVA = ['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', `-Dlog4j2.configurationFile=${LOG_CONFIG}`];
 const PROBE = 3_000;
 
-export const BROKER_PORTS: readonly number[] = [0, 1, 2].flatMap((index) => [FIRST_PORT + index, FIRST_CONTROLLER_PORT + index]);
+export const BROKER_PORTS: readonly number[] = [0, 1, 2].flatMap((index) => [
+  FIRST_PORT + index,
+  FIRST_CONTROLLER_PORT + index,
+  FIRST_SECURED_PORT + index,
+]);
 
 /** Apache Kafka brokers that are each other's controllers; what they stored survives stop and start. */
 export class Broker implements AsyncDisposable {
   readonly bootstrap: readonly string[];
+  /** The same by way of the secured listener. */
+  readonly secured: readonly string[];
   readonly nodes: readonly ManagedProcess[];
 
-  private constructor(bootstrap: readonly string[], nodes: readonly ManagedProcess[]) {
-    this.bootstrap = bootstrap;
+  private constructor({ address, count }: BrokerOptions, nodes: readonly ManagedProcess[]) {
+    const places = (port: number) => Array.from({ length: count }, (_, index) => `${address}:${port + index}`);
+    this.bootstrap = places(FIRST_PORT);
+    this.secured = places(FIRST_SECURED_PORT);
     this.nodes = nodes;
   }
 
@@ -40,10 +55,7 @@ export class Broker implements AsyncDisposable {
     const numbers = Array.from({ length: options.count }, (_, index) => index + 1);
     const cluster = kafkaId();
     const nodes = await Promise.all(numbers.map((number) => prepareNode(options, number, jars, cluster)));
-    return new Broker(
-      numbers.map((number) => `${options.address}:${portOf(number)}`),
-      nodes,
-    );
+    return new Broker(options, nodes);
   }
 
   /** All nodes at once: one alone would wait for the quorum. */
@@ -90,7 +102,7 @@ async function prepareNode(options: BrokerOptions, number: number, jars: string,
   const data = join(path, 'data');
   const config = join(path, 'server.properties');
   await mkdir(path, { recursive: true, mode: 0o700 });
-  await writeFile(config, serverProperties(options, number, data));
+  await writeFile(config, serverProperties(options, number, data) + (await securedProperties(options, path)));
   await format(data, number, cluster, jars);
   return new ManagedProcess({
     name: options.count === 1 ? 'broker' : `broker ${number}`,
@@ -150,12 +162,14 @@ async function answers(host: string, number: number): Promise<void> {
 function serverProperties(options: BrokerOptions, number: number, data: string): string {
   const { address, count } = options;
   const numbers = Array.from({ length: count }, (_, index) => index + 1);
-  const listener = `PLAINTEXT://${address}:${portOf(number)}`;
+  const secured = options.securedBy === undefined ? '' : `,SECURED://${address}:${FIRST_SECURED_PORT + number - 1}`;
+  const listeners = `PLAINTEXT://${address}:${portOf(number)}${secured}`;
   const inSync = Math.min(2, count);
   return `process.roles=broker,controller
 node.id=${number}
-listeners=${listener},CONTROLLER://${address}:${FIRST_CONTROLLER_PORT + number - 1}
-advertised.listeners=${listener}
+listeners=${listeners},CONTROLLER://${address}:${FIRST_CONTROLLER_PORT + number - 1}
+advertised.listeners=${listeners}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SECURED:SASL_SSL
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 controller.quorum.voters=${numbers.map((each) => `${each}@${address}:${FIRST_CONTROLLER_PORT + each - 1}`).join(',')}
@@ -175,5 +189,22 @@ group.initial.rebalance.delay.ms=0
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
+`;
+}
+
+/** Key, certificate and logon of the secured listener, where there is one. */
+async function securedProperties({ securedBy, address }: BrokerOptions, path: string): Promise<string> {
+  if (securedBy === undefined) {
+    return '';
+  }
+  const { keyFile, certFile } = await securedBy.issue('broker', [address]);
+  const store = join(path, 'keystore.pem');
+  await writeFile(store, `${await readFile(keyFile, 'utf8')}${await readFile(certFile, 'utf8')}`, { mode: 0o600 });
+  const { username, password } = BROKER_LOGON;
+  const logon = `org.apache.kafka.common.security.plain.PlainLoginModule required user_${username}="${password}";`;
+  return `listener.name.secured.ssl.keystore.type=PEM
+listener.name.secured.ssl.keystore.location=${store}
+listener.name.secured.sasl.enabled.mechanisms=PLAIN
+listener.name.secured.plain.sasl.jaas.config=${logon}
 `;
 }
