@@ -74,6 +74,8 @@ export interface RepairerLog extends AsyncDisposable {
   identity(objectGUID: string): Identity | undefined;
   /** objectGUID of the account that has this name. */
   holder(domain: string, sAMAccountName: string): string | undefined;
+  /** objectGUIDs of all accounts that are known to have given up this name. */
+  formerHolders(domain: string, sAMAccountName: string): string[];
   /** The sequence up to which identities are known. */
   readonly knownSequence: number;
   /** Reads what other processes wrote to the log since. */

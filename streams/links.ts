@@ -2,10 +2,20 @@ import type { ChangeEvent } from './change.ts';
 import type { RepairerLog } from './change-log.ts';
 import { type CustomerEngagement, CustomerEngagementError, type SystemUser } from './customer-engagement.ts';
 import { domainName, nameKey, sameName } from './identity.ts';
-import type { Link } from './repair.ts';
+import { isOpen, type Link } from './repair.ts';
 
 /** So many links are written to the log at once. */
 const AT_ONCE = 500;
+const BAD_REQUEST = 400;
+
+/** A record that is on a parking account, or on none (null) although its repair ended on one. */
+export interface Astray {
+  readonly systemuserid: string;
+  readonly parkingAccount: string | null;
+}
+
+/** What was found for an account without a link: its link from now on, or a record that may be its own or another account's. */
+export type Found = { readonly link: Link } | { readonly uncertain: SystemUser };
 
 /**
  * Learns which record belongs to which account. A record or account that is linked already keeps its link, whatever names
@@ -27,15 +37,16 @@ export class Linker {
   /**
    * Looks at every record, and links those whose names agree with an account's.
    *
-   * @param onParked told of each record that is on a parking account
+   * @param onAstray told of each record that is on a parking account, or that is on none any more although its repair ended on one
    * @returns how many links are new
    * @throws CustomerEngagementError @throws FencedError @throws LogError
    */
-  async learn(signal: AbortSignal, onParked: (record: SystemUser) => void): Promise<number> {
+  async learn(signal: AbortSignal, onAstray: (astray: Astray) => void): Promise<number> {
     const byName = new Map<string, SystemUser | 'several'>();
     for await (const records of this.#ce.all(signal)) {
       for (const record of records) {
-        if (this.#isParked(record)) onParked(record);
+        const astray = this.#astray(record);
+        if (astray !== undefined) onAstray(astray);
         if (!this.#mayBeLinked(record)) continue;
         const name = nameKey(record.domainname);
         byName.set(name, byName.has(name) ? 'several' : record);
@@ -43,7 +54,8 @@ export class Linker {
     }
     const candidates = [...byName.values()].flatMap((record) => {
       const objectGUID = record === 'several' ? undefined : this.#holder(record.domainname);
-      return record === 'several' || objectGUID === undefined ? [] : [{ objectGUID, record }];
+      if (record === 'several' || objectGUID === undefined || this.#mayBeAnothers(record.domainname, objectGUID)) return [];
+      return [{ objectGUID, record }];
     });
     let learned = 0;
     for (let from = 0; from < candidates.length; from += AT_ONCE) {
@@ -53,32 +65,46 @@ export class Linker {
   }
 
   /**
-   * Finds the record of an account that was renamed before its link was learned: the one that still shows the name from
-   * before the change, unless another account has that name by now and could be meant.
+   * Finds the record of an account that was renamed before its link was learned: the one that still shows the name from before the
+   * change. When another account has or had that name too, the record may be that one's, and nothing is linked.
    *
    * @throws CustomerEngagementError @throws FencedError @throws LogError
    */
-  async byFormerName({ objectGUID, before }: ChangeEvent, stop: AbortSignal): Promise<Link | undefined> {
+  async byFormerName({ objectGUID, before }: ChangeEvent, stop: AbortSignal): Promise<Found | undefined> {
     if (before === null) return undefined;
-    const holder = this.#log.holder(before.domain, before.sAMAccountName);
-    if (holder !== undefined && holder !== objectGUID) return undefined;
     const former = domainName(before);
     const records = await this.#ce.find({ domainNames: [former] }, stop).catch((error: unknown) => {
       // A name that Customer Engagement will not even look for cannot be the name of a record.
-      if (error instanceof CustomerEngagementError && error.failure === 'refused') return [];
+      if (error instanceof CustomerEngagementError && isAboutTheName(error)) return [];
       throw error;
     });
     const [record, second] = records.filter((found) => sameName(found.domainname, former));
     if (record === undefined || second !== undefined || !this.#mayBeLinked(record)) return undefined;
-    return (await this.#link([{ objectGUID, record }]))[0];
+    const holder = this.#log.holder(before.domain, before.sAMAccountName) ?? objectGUID;
+    if (holder !== objectGUID || this.#mayBeAnothers(former, objectGUID)) return { uncertain: record };
+    const [link] = await this.#link([{ objectGUID, record }]);
+    return link && { link };
   }
 
-  #isParked({ domainname }: SystemUser): boolean {
-    return this.#parkingAccounts.some((account) => sameName(account, domainname));
+  #astray({ systemuserid, domainname }: SystemUser): Astray | undefined {
+    const parkingAccount = this.#parkingAccounts.find((account) => sameName(account, domainname)) ?? null;
+    if (parkingAccount !== null) return { systemuserid, parkingAccount };
+    const repair = this.#log.repair(systemuserid);
+    return repair === undefined || isOpen(repair) || repair.parkingAccount === null ? undefined : { systemuserid, parkingAccount };
   }
 
-  #mayBeLinked(record: SystemUser): boolean {
-    return !record.special && !this.#isParked(record) && this.#log.linkOfRecord(record.systemuserid) === undefined;
+  #mayBeLinked({ special, systemuserid, domainname }: SystemUser): boolean {
+    if (special || this.#parkingAccounts.some((account) => sameName(account, domainname))) return false;
+    const repair = this.#log.repair(systemuserid);
+    // As long as it shows the name that two accounts had, a person has not decided.
+    if (repair?.reason === 'link-uncertain' && sameName(repair.from, domainname)) return false;
+    return this.#log.linkOfRecord(systemuserid) === undefined;
+  }
+
+  /** Whether another account that has given up this name is without a record: the one that shows it may be its own. */
+  #mayBeAnothers(name: string, objectGUID: string): boolean {
+    const [domain = '', sAMAccountName = ''] = name.split('\\');
+    return this.#log.formerHolders(domain, sAMAccountName).some((former) => former !== objectGUID && this.#log.link(former) === undefined);
   }
 
   #holder(name: string): string | undefined {
@@ -105,6 +131,11 @@ export class Linker {
     }
     return links;
   }
+}
+
+/** Too long for a request, or refused by the API itself as a bad request. */
+function isAboutTheName({ failure, status }: CustomerEngagementError): boolean {
+  return failure === 'refused' && (status === undefined || status === BAD_REQUEST);
 }
 
 export function linkOf(organization: string, objectGUID: string, record: Pick<SystemUser, 'systemuserid' | 'domainname'>): Link {

@@ -1,6 +1,7 @@
 import { concatMap, defer, EMPTY, filter, firstValueFrom, merge, type Observable, Subject, timer } from 'rxjs';
 import { type ChangeEvent, eventId } from './change.ts';
 import type { RepairerLog } from './change-log.ts';
+import type { SystemUser } from './customer-engagement.ts';
 import { domainName } from './identity.ts';
 import { isOpen, type Link, type Repair } from './repair.ts';
 
@@ -30,6 +31,10 @@ export class OpenRepairs {
     const repairs = this.#log.openRepairs();
     for (const repair of repairs) this.#open.set(repair.systemuserid, repair);
     return repairs;
+  }
+
+  get all(): Repair[] {
+    return [...this.#open.values()];
   }
 
   find(systemuserid: string): Repair | undefined {
@@ -69,16 +74,32 @@ export class OpenRepairs {
   }
 
   /**
-   * Takes up a repair again whose record is on a parking account although it has ended: a write that was given up can be carried
-   * out late. One that was left there for a person to decide stays as it is.
+   * Takes up a repair again that has ended. One whose record is on a parking account: a write that was given up can be carried out
+   * late; but one that was left there for a person to decide stays as it is. And one that was left there and is on none any more:
+   * a person has decided.
    *
+   * @param parkingAccount on which the record is
    * @returns whether it was
    */
-  reopen(systemuserid: string, parkingAccount: string): boolean {
+  reopen(systemuserid: string, parkingAccount: string | null): boolean {
     const last = this.#open.get(systemuserid) ?? this.#log.repair(systemuserid);
-    if (last === undefined || isOpen(last) || last.parkingAccount !== null) return false;
-    this.#open.set(systemuserid, { ...last, state: 'waiting', reason: null, message: null, parkingAccount, attempts: 0, notBefore: null });
+    if (last === undefined || isOpen(last) || (last.parkingAccount === null) === (parkingAccount === null)) return false;
+    // What it did before a person decided is not what it has done since.
+    const times = parkingAccount === null ? { observed: last.times.observed } : last.times;
+    const again = { state: 'waiting', reason: null, message: null, parkingAccount, attempts: 0, notBefore: null, times } as const;
+    this.#open.set(systemuserid, { ...last, ...again });
     return true;
+  }
+
+  /** The record may be another account's: nothing is begun, and a person has to decide. Durable when it resolves. @throws FencedError @throws LogError */
+  async recordUncertain(event: ChangeEvent, organization: string, { systemuserid, domainname }: SystemUser): Promise<void> {
+    const link = { organization, objectGUID: event.objectGUID, systemuserid, domainname, learned: event.observed.time };
+    this.#open.set(systemuserid, {
+      ...newRepair(event, link, undefined),
+      to: event.after ? domainName(event.after) : '',
+    });
+    const message = `the record shows ${domainname}, which another account without a record has or had too`;
+    await this.record(systemuserid, { state: 'needs-person', reason: 'link-uncertain', message });
   }
 
   /** Known from now on, not yet in the journal. */

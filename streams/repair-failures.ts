@@ -21,8 +21,15 @@ const WAITS: Partial<Record<CustomerEngagementFailure, RepairReason>> = {
 
 export type Meaning = { readonly step: 'wait' | 'end'; readonly reason: RepairReason };
 
-/** What a refusal or failure of Customer Engagement means for a repair. */
-export function meaningOf(error: CustomerEngagementError, { attempts, formerHolder }: Pick<Repair, 'attempts' | 'formerHolder'>): Meaning {
+/**
+ * What a refusal or failure of Customer Engagement means for a repair.
+ *
+ * @param attempts how often it failed in the very same way before, in a row
+ */
+export function meaningOf(
+  error: Pick<CustomerEngagementError, 'failure' | 'code'>,
+  { attempts, formerHolder }: Pick<Repair, 'attempts' | 'formerHolder'>,
+): Meaning {
   const reason = WAITS[error.failure];
   if (reason !== undefined) return { step: 'wait', reason };
   switch (error.failure) {

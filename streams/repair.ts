@@ -33,6 +33,8 @@ export const RepairReason = z.enum([
   'account-deleted',
   /** Needs a person: another record is mapped to this account, or shows its name without being linked to another account. */
   'held-by-another-record',
+  /** Needs a person: the record shows a name that two accounts had before either was linked; it may be the one's or the other's. */
+  'link-uncertain',
   /** Needs a person: somebody gave the record to another account. */
   'changed-by-hand',
   /** Needs a person: SYSTEM, INTEGRATION, support or application user. */

@@ -1,12 +1,27 @@
-import { catchError, concat, concatMap, defer, EMPTY, exhaustMap, from, interval, map, type Observable, of, takeUntil, tap } from 'rxjs';
+import {
+  catchError,
+  concat,
+  concatMap,
+  defer,
+  EMPTY,
+  exhaustMap,
+  filter,
+  from,
+  interval,
+  map,
+  type Observable,
+  of,
+  takeUntil,
+  tap,
+} from 'rxjs';
 import { backoff } from './backoff.ts';
 import type { ChangeEvent } from './change.ts';
 import { type ChangeLog, type ChangePage, LogError, type RepairerLog } from './change-log.ts';
-import { type CustomerEngagement, CustomerEngagementError, type SystemUser } from './customer-engagement.ts';
-import { Linker } from './links.ts';
+import { type CustomerEngagement, CustomerEngagementError } from './customer-engagement.ts';
+import { type Astray, type Found, Linker } from './links.ts';
 import { aborted, failWhenAborted, type RetryPlan, retryWithReports, sideBySide, withResource } from './operators.ts';
 import { checkParkingAccounts, type ParkingCheck, ParkingPool } from './parking.ts';
-import type { Link, Repair } from './repair.ts';
+import type { Repair } from './repair.ts';
 import { Repairs } from './repairs.ts';
 
 export interface RepairerSettings {
@@ -33,6 +48,8 @@ const DELAY = { first: 500, longest: 60_000 };
 const REFUSED_DELAY = { first: 30_000, longest: 900_000 };
 /** Milliseconds between two looks whether a listener has read the directory by now. */
 const BASELINE_POLL = 500;
+/** Milliseconds between two looks whether records are still on parking accounts. */
+const PARKED_POLL = 500;
 
 /** Kinds of change after which an account can have another user name than its record. */
 const RENAMING: readonly ChangeEvent['kind'][] = ['renamed', 'moved-domain', 'restored'];
@@ -83,13 +100,17 @@ interface Started {
   /** systemuserid of the service's own record. */
   readonly own: string;
   readonly pool: ParkingPool;
+  readonly parking: ParkingCheck;
   readonly linker: Linker;
-  /** Records on parking accounts. */
-  readonly parked: readonly SystemUser[];
+  readonly astray: readonly Astray[];
   readonly reports: readonly RepairerReport[];
 }
 
-/** What has to be true before anything is written. Undefined when it was stopped first. */
+/**
+ * What has to be true before anything is written. Undefined when it was stopped first.
+ *
+ * @throws ParkingError when there is neither a parking account nor a record that was left on one
+ */
 async function start(
   ce: CustomerEngagement,
   log: RepairerLog,
@@ -104,18 +125,17 @@ async function start(
   if (stop.aborted) return undefined;
   const own = await ce.whoAmI(stop);
   const parking = await checkParkingAccounts(settings.parkingAccounts, ce, log, stop);
-  if (parking.usable.length === 0) {
-    const reasons = parking.refused.map(({ account, why }) => `${account}: ${why}`).join('; ');
-    throw new ParkingError(`there is no parking account that can be used. ${reasons}`);
-  }
   const linker = new Linker(ce, log, settings.parkingAccounts);
-  const parked: SystemUser[] = [];
-  const links = await linker.learn(stop, (record) => parked.push(record));
+  const astray: Astray[] = [];
+  const links = await linker.learn(stop, (record) => astray.push(record));
+  const pool = new ParkingPool(parking.usable);
+  if (pool.size === 0 && astray.length === 0 && !log.openRepairs().some(mayBeParked)) throw withoutParking(parking);
   return {
     own,
-    pool: new ParkingPool(parking.usable),
+    pool,
+    parking,
     linker,
-    parked,
+    astray,
     reports: [
       { type: 'repairing', organization: ce.name, parking },
       { type: 'linked', organization: ce.name, links },
@@ -123,8 +143,17 @@ async function start(
   };
 }
 
+function withoutParking({ refused }: ParkingCheck): ParkingError {
+  const reasons = refused.map(({ account, why }) => `${account}: ${why}`).join('; ');
+  return new ParkingError(`there is no parking account that can be used. ${reasons}`);
+}
+
+function mayBeParked({ parkingAccount }: Repair): boolean {
+  return parkingAccount !== null;
+}
+
 function work(
-  { own, pool, linker, parked, reports }: Started,
+  { own, pool, parking, linker, astray, reports }: Started,
   ce: CustomerEngagement,
   log: RepairerLog,
   settings: RepairerSettings,
@@ -146,12 +175,25 @@ function work(
       }),
     );
     const left = defer(() => {
-      for (const record of parked) repairs.rescue(record);
+      for (const { systemuserid, parkingAccount } of astray) repairs.rescue(systemuserid, parkingAccount);
       return EMPTY;
     });
+    // Records that were left on parking accounts need none of their own to be named. Nothing else can be begun.
+    if (pool.size === 0) return [journal, left, failWhenNobodyIsParked(repairs, parking, stop)];
     return [journal, left, intake, relinking(linker, repairs, ce, log, settings, stop)];
   };
   return concat(from(reports), sideBySide<RepairerReport>(streams, signal));
+}
+
+/** Then a person has to provide parking accounts. */
+function failWhenNobodyIsParked(repairs: Repairs, parking: ParkingCheck, stop: AbortSignal): Observable<never> {
+  return interval(PARKED_POLL).pipe(
+    takeUntil(aborted(stop)),
+    filter(() => !repairs.open.some(mayBeParked)),
+    map(() => {
+      throw withoutParking(parking);
+    }),
+  );
 }
 
 /** Looks at all user records from time to time, for links that could not be learned before, and for records that were left behind. */
@@ -165,7 +207,8 @@ function relinking(
 ): Observable<RepairerReport> {
   const look = async (): Promise<RepairerReport> => {
     await log.refresh();
-    return { type: 'linked', organization: ce.name, links: await linker.learn(stop, (record) => repairs.rescue(record)) };
+    const rescue = ({ systemuserid, parkingAccount }: Astray) => repairs.rescue(systemuserid, parkingAccount);
+    return { type: 'linked', organization: ce.name, links: await linker.learn(stop, rescue) };
   };
   return interval(linkEvery).pipe(
     takeUntil(aborted(stop)),
@@ -199,9 +242,11 @@ async function takeOver(
   const accepted = [...byAccount.values()].map(async (events) => {
     const last = events.at(-1);
     if (last === undefined) return;
-    const link = log.link(last.objectGUID) ?? (await firstLink(events, linker, stop));
-    if (link === undefined) reports.push({ type: 'not-a-user', organization: ce.name, event: last });
-    else await repairs.accept(last, link);
+    const known = log.link(last.objectGUID);
+    const found = known === undefined ? await firstFound(events, linker, stop) : { link: known };
+    if (found === undefined) reports.push({ type: 'not-a-user', organization: ce.name, event: last });
+    else if ('link' in found) await repairs.accept(last, found.link);
+    else await repairs.leave(last, found.uncertain);
   });
   // All of them, before the page is tried again: none may still be at it then.
   const failed = (await Promise.allSettled(accepted)).find((outcome) => outcome.status === 'rejected');
@@ -211,10 +256,10 @@ async function takeOver(
 }
 
 /** The record may show any of the names that the account had meanwhile. */
-async function firstLink(events: readonly ChangeEvent[], linker: Linker, stop: AbortSignal): Promise<Link | undefined> {
+async function firstFound(events: readonly ChangeEvent[], linker: Linker, stop: AbortSignal): Promise<Found | undefined> {
   for (const event of events) {
-    const link = await linker.byFormerName(event, stop);
-    if (link !== undefined) return link;
+    const found = await linker.byFormerName(event, stop);
+    if (found !== undefined) return found;
   }
   return undefined;
 }

@@ -1,5 +1,4 @@
 import { defer, finalize, ignoreElements, merge, type Observable } from 'rxjs';
-import { backoff } from './backoff.ts';
 import type { ChangeEvent } from './change.ts';
 import type { RepairerLog } from './change-log.ts';
 import { type CustomerEngagement, CustomerEngagementError, type SystemUser } from './customer-engagement.ts';
@@ -11,20 +10,8 @@ import type { ParkingPool } from './parking.ts';
 import { type Decision, decide, type Link, type Repair, type RepairReason, type Situation } from './repair.ts';
 import { meaningOf } from './repair-failures.ts';
 import { Schedule } from './schedule.ts';
+import { type Obstacle, Tries } from './tries.ts';
 
-type Delay = { readonly first: number; readonly longest: number };
-
-/** First and longest delay in milliseconds before a repair that has to wait is tried again. */
-const DELAYS: Partial<Record<RepairReason, Delay>> = {
-  unavailable: { first: 200, longest: 60_000 },
-  'not-in-directory-yet': { first: 2_000, longest: 300_000 },
-  'credentials-refused': { first: 30_000, longest: 900_000 },
-  'privilege-missing': { first: 30_000, longest: 900_000 },
-};
-/** For waits that end when another repair goes on: the delay is only their safety net. */
-const UNTIL_ANOTHER_ENDS: Delay = { first: 1_000, longest: 30_000 };
-/** The longest wait in milliseconds that a Retry-After header is believed. */
-const LONGEST_WAIT = 3_600_000;
 /** How long a parking account is left alone that Customer Engagement would not have. */
 const AVOID_MILLISECONDS = 30_000;
 
@@ -43,8 +30,7 @@ export class Repairs {
   readonly #schedule: Schedule;
   /** Who waits until a parking account is free, and until another record is off its parking account. */
   readonly #waiting = { account: new Set<string>(), other: new Set<string>() };
-  /** How often in a row the service's credentials were refused. */
-  #refusals = 0;
+  readonly #tries = new Tries();
 
   /** @param own systemuserid of the service's own record @param stop lets what is under way come to a safe point, and begins nothing more */
   constructor(ce: CustomerEngagement, log: RepairerLog, pool: ParkingPool, own: string, stop: AbortSignal) {
@@ -87,16 +73,35 @@ export class Repairs {
     const { systemuserid } = link;
     if (this.#repairs.isTakenOver(event, systemuserid)) return;
     const { parkingAccount } = this.#repairs.add(event, link);
+    this.#tries.forget(systemuserid);
     if (parkingAccount !== null) this.#pool.keep(parkingAccount, systemuserid);
     this.#schedule.wake(systemuserid);
     await this.#repairs.durable(event, systemuserid);
   }
 
-  /** Looks after a record that is on a parking account, whether or not a repair of it is open. */
-  rescue({ systemuserid, domainname }: SystemUser): void {
+  /** Takes over an event for a record that may be another account's: a person has to decide. Durable when it resolves. @throws FencedError @throws LogError */
+  async leave(event: ChangeEvent, record: SystemUser): Promise<void> {
+    if (this.#repairs.isTakenOver(event, record.systemuserid)) return;
+    await this.#repairs.recordUncertain(event, this.#ce.name, record);
+  }
+
+  /** Those that have not ended, as far as is known now. */
+  get open(): Repair[] {
+    return this.#repairs.all;
+  }
+
+  /**
+   * Looks again after a record that is on a parking account although its repair has ended, or that is on none any more although its
+   * repair ended on one.
+   *
+   * @param parkingAccount on which it is
+   */
+  rescue(systemuserid: string, parkingAccount: string | null): void {
     // Another repair has the account by now: what was read of this record is old.
-    if (this.#pool.isKeptForAnother(domainname, systemuserid) || !this.#repairs.reopen(systemuserid, domainname)) return;
-    this.#pool.keep(domainname, systemuserid);
+    if (parkingAccount !== null && this.#pool.isKeptForAnother(parkingAccount, systemuserid)) return;
+    if (!this.#repairs.reopen(systemuserid, parkingAccount)) return;
+    if (parkingAccount === null) this.#release(systemuserid);
+    else this.#pool.keep(parkingAccount, systemuserid);
     this.#schedule.wake(systemuserid);
   }
 
@@ -219,8 +224,9 @@ export class Repairs {
     const own = [repair.from, repair.to, repair.parkingAccount, this.#log.linkOfRecord(systemuserid)?.domainname];
     if (own.some((name) => typeof name === 'string' && sameName(name, domainname))) return false;
     const [domain, name] = domainname.split('\\');
-    // Not a name of the domain at all: a user outside it, or somebody's hand.
-    if (domain === undefined || name === undefined) return true;
+    // Not a name of the account's domain at all: a user outside it, one of a domain that is not watched, or somebody's hand.
+    const home = this.#log.identity(repair.objectGUID)?.domain ?? domain;
+    if (domain === undefined || name === undefined || !sameName(domain, home ?? '')) return true;
     const holder = this.#log.holder(domain, name);
     return holder !== undefined && holder !== repair.objectGUID;
   }
@@ -252,6 +258,7 @@ export class Repairs {
       return true;
     }
     const repair = this.#repairs.get(systemuserid);
+    this.#tries.forget(systemuserid);
     this.#repairs.update(systemuserid, { attempts: 0, times: { ...repair.times, parked: new Date().toISOString() } });
     return this.#target(systemuserid) === to ? await this.#name(systemuserid, to) : true;
   }
@@ -271,6 +278,7 @@ export class Repairs {
       throw error;
     }
     const repair = this.#repairs.get(systemuserid);
+    this.#tries.forget(systemuserid);
     this.#repairs.update(systemuserid, { attempts: 0, times: { ...repair.times, named: new Date().toISOString() } });
     // Renamed again meanwhile.
     if (this.#target(systemuserid) !== to) return true;
@@ -282,7 +290,7 @@ export class Repairs {
   async #write(systemuserid: string, name: string): Promise<void> {
     await this.#log.confirm();
     const shown = await this.#ce.setDomainName(systemuserid, name);
-    this.#refusals = 0;
+    this.#tries.accepted();
     if (!sameName(shown, name)) {
       throw new CustomerEngagementError('unknown-outcome', `${this.#ce.name}: the record shows ${shown} after ${name} was written`);
     }
@@ -297,21 +305,22 @@ export class Repairs {
     const stillParked = record !== undefined && repair.parkingAccount !== null && sameName(record.domainname, repair.parkingAccount);
     const links = state !== 'needs-person' && record !== undefined ? [linkOf(this.#ce.name, repair.objectGUID, record)] : [];
     const parkingAccount = stillParked ? repair.parkingAccount : null;
+    this.#tries.forget(systemuserid);
     await this.#repairs.record(systemuserid, { state, reason, message: message ?? null, parkingAccount, notBefore: null }, links);
     if (!stillParked) this.#release(systemuserid);
     this.#wakeWaiting(this.#waiting.other, this.#waiting.other.size);
   }
 
-  async #wait(systemuserid: string, reason: RepairReason, message: string | null, retryAfter = 0): Promise<void> {
+  /** @param obstacle what keeps it from going on, where that says more than the reason */
+  async #wait(
+    systemuserid: string,
+    reason: RepairReason,
+    message: string | null,
+    { obstacle = reason, retryAfter = 0 }: { obstacle?: Obstacle; retryAfter?: number | undefined } = {},
+  ): Promise<void> {
     const repair = this.#repairs.get(systemuserid);
-    const attempts = repair.attempts + 1;
-    const delay = DELAYS[reason] ?? UNTIL_ANOTHER_ENDS;
-    let milliseconds = Math.min(Math.max(backoff(attempts, delay), retryAfter), LONGEST_WAIT);
-    if (reason === 'credentials-refused') {
-      // Everybody waits: each person's try would count towards a lock-out of the service.
-      milliseconds = backoff(++this.#refusals, delay);
-      this.#schedule.pause(milliseconds);
-    }
+    const attempts = this.#tries.failed(systemuserid, obstacle);
+    const milliseconds = reason === 'credentials-refused' ? this.#pause() : this.#tries.delay(reason, attempts, retryAfter);
     const mayBeParked = repair.parkingAccount !== null;
     if (reason === 'no-parking-account-free') this.#waiting.account.add(systemuserid);
     if (reason === 'names-exchanged') this.#waiting.other.add(systemuserid);
@@ -324,11 +333,26 @@ export class Repairs {
     await recorded;
   }
 
+  /**
+   * Everybody waits: each person's try would count towards a lock-out of the service. What was under way side by side when the
+   * credentials were refused is one refusal.
+   *
+   * @returns for how many milliseconds
+   */
+  #pause(): number {
+    const left = this.#schedule.pausedFor;
+    if (left > 0) return left;
+    const milliseconds = this.#tries.delayAfterRefusal();
+    this.#schedule.pause(milliseconds);
+    return milliseconds;
+  }
+
   async #failed(systemuserid: string, error: CustomerEngagementError): Promise<void> {
     const repair = this.#repairs.get(systemuserid);
-    const meaning = meaningOf(error, repair);
+    const attempts = this.#tries.times(systemuserid, error.failure);
+    const meaning = meaningOf(error, { attempts, formerHolder: repair.formerHolder });
     if (meaning.step === 'wait') {
-      await this.#wait(systemuserid, meaning.reason, error.message, error.retryAfter);
+      await this.#wait(systemuserid, meaning.reason, error.message, { obstacle: error.failure, retryAfter: error.retryAfter });
       return;
     }
     const { parkingAccount } = repair;

@@ -10,6 +10,7 @@ export class Schedule {
   readonly #timers = new Map<string, NodeJS.Timeout>();
   readonly #ended = Promise.withResolvers<void>();
   #pause: NodeJS.Timeout | undefined;
+  #pausedUntil = 0;
   #stopped = false;
   #failure: { readonly error: unknown } | undefined;
 
@@ -49,10 +50,16 @@ export class Schedule {
   pause(milliseconds: number): void {
     if (this.#stopped) return;
     clearTimeout(this.#pause);
+    this.#pausedUntil = Date.now() + milliseconds;
     this.#pause = setTimeout(() => {
       this.#pause = undefined;
       this.#next();
     }, milliseconds);
+  }
+
+  /** For how many milliseconds nothing is begun. */
+  get pausedFor(): number {
+    return this.#pause === undefined ? 0 : Math.max(0, this.#pausedUntil - Date.now());
   }
 
   stop(): void {

@@ -7,14 +7,16 @@ import { Identity, nameKey } from '../../streams/identity.ts';
 import { Position } from '../../streams/position.ts';
 import { isOpen, Link, Repair } from '../../streams/repair.ts';
 
-const SCHEMA_VERSION = '1';
+const SCHEMA_VERSION = '2';
 
 /** Tables with long rows have a rowid: new rows go to their end, and only short keys to random places. */
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS identity (guid TEXT NOT NULL PRIMARY KEY, sequence INTEGER NOT NULL, name TEXT, value TEXT) STRICT;
   CREATE INDEX IF NOT EXISTS identity_name ON identity (name, sequence);
-  CREATE TABLE IF NOT EXISTS released (name TEXT PRIMARY KEY, sequence INTEGER NOT NULL, guid TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS released (
+    name TEXT NOT NULL, guid TEXT NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (name, guid)
+  ) STRICT, WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS position (naming_context TEXT PRIMARY KEY, time TEXT NOT NULL, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS repair (
     organization TEXT NOT NULL, systemuserid TEXT NOT NULL, open INTEGER NOT NULL, value TEXT NOT NULL,
@@ -97,7 +99,15 @@ export class StateStore implements KnownIdentities, Disposable {
   }
 
   formerHolder(domain: string, sAMAccountName: string): string | undefined {
-    return text(this.sql('SELECT guid AS value FROM released WHERE name = ?').get(fullName(domain, sAMAccountName)));
+    return this.formerHolders(domain, sAMAccountName)[0];
+  }
+
+  /** All accounts that are known to have given up this name, the last one first. */
+  formerHolders(domain: string, sAMAccountName: string): string[] {
+    const query = 'SELECT guid FROM released WHERE name = ? ORDER BY sequence DESC';
+    return this.sql(query)
+      .all(fullName(domain, sAMAccountName))
+      .map(({ guid }) => String(guid));
   }
 
   count(table: 'identity' | 'link'): number {
@@ -146,9 +156,9 @@ export class StateStore implements KnownIdentities, Disposable {
     const released = releasedName(event);
     if (released === undefined) return;
     this.sql(
-      `INSERT INTO released (name, sequence, guid) VALUES (?, ?, ?)
-       ON CONFLICT (name) DO UPDATE SET sequence = excluded.sequence, guid = excluded.guid WHERE excluded.sequence >= sequence`,
-    ).run(fullName(released.domain, released.sAMAccountName), event.sequence, event.objectGUID);
+      `INSERT INTO released (name, guid, sequence) VALUES (?, ?, ?)
+       ON CONFLICT (name, guid) DO UPDATE SET sequence = excluded.sequence WHERE excluded.sequence >= sequence`,
+    ).run(fullName(released.domain, released.sAMAccountName), event.objectGUID, event.sequence);
   }
 
   #putLastEvent(event: ChangeEvent): void {

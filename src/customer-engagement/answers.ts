@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { CustomerEngagementError, type CustomerEngagementFailure } from '../../streams/customer-engagement.ts';
-import { failureOf, type Purpose } from './refusals.ts';
+import { doubt, failureOf, type Purpose } from './refusals.ts';
 import type { Answer } from './transport.ts';
 
 const DAY = 24 * 60 * 60 * 1000;
@@ -25,11 +25,6 @@ export function readAnswer<S extends z.ZodType>(answer: Answer, schema: S, purpo
   const issue = read.error.issues[0];
   const where = issue === undefined ? '' : `: ${issue.path.join('.')}: ${issue.message}`;
   throw new CustomerEngagementError(doubt(purpose), `the answer is not what the Web API sends${where}`, { status: answer.status });
-}
-
-/** What a failure without any usable answer means: after a write, the question is open. */
-export function doubt(purpose: Purpose): CustomerEngagementFailure {
-  return purpose === 'write' ? 'unknown-outcome' : 'transient';
 }
 
 function notTheApi(answer: Answer, purpose: Purpose): CustomerEngagementError {
@@ -70,7 +65,7 @@ function advice(failure: CustomerEngagementFailure, answer: Answer): string {
     const schemes = all(answer, 'www-authenticate').map((challenge) => /^[\w-]+/.exec(challenge)?.[0]);
     return schemes.length === 0 ? ': check auth' : `: check auth; the server offers ${schemes.join(', ')}`;
   }
-  if (answer.status === 404 && failure === 'refused') return ': check url and apiVersion';
+  if (answer.status === 404 && failure !== 'missing') return ': check url and apiVersion';
   if (failure === 'credentials') return ': check auth';
   if (failure === 'privilege') return ': the service needs prvReadUser and prvWriteUser, and must be an enabled user';
   return '';

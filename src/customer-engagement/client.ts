@@ -1,10 +1,9 @@
 import { readFileSync } from 'node:fs';
-import type { z } from 'zod';
 import { type CustomerEngagement, CustomerEngagementError, type SystemUser } from '../../streams/customer-engagement.ts';
-import { doubt, readAnswer } from './answers.ts';
+import { readAnswer } from './answers.ts';
 import type { Authentication } from './authentication.ts';
-import { allPath, Caller, findPaths, NamedRecord, namePath, RecordPage } from './records.ts';
-import type { Purpose } from './refusals.ts';
+import { allPath, Caller, findPaths, NamedRecord, namePath, RecordPage, readRecord } from './records.ts';
+import { doubt, type Purpose } from './refusals.ts';
 import { ServiceRoot } from './service-root.ts';
 import { type Answer, type Request, Transport, TransportError } from './transport.ts';
 import { unreached } from './unreached.ts';
@@ -23,6 +22,8 @@ export interface Settings {
   readonly deadline?: number | undefined;
   /** Default: 8. */
   readonly connections?: number | undefined;
+  /** Told of records that were set aside (SPEC rule 9). */
+  readonly warn?: ((message: string) => void) | undefined;
   readonly auth: Authentication;
 }
 
@@ -61,11 +62,13 @@ class WebApi implements CustomerEngagement {
   readonly #root: ServiceRoot;
   readonly #auth: Authentication;
   readonly #transport: Transport;
+  readonly #warn: (message: string) => void;
 
   constructor(settings: Settings) {
     this.name = settings.name;
     this.#root = new ServiceRoot(settings);
     this.#auth = settings.auth;
+    this.#warn = settings.warn ?? (() => {});
     this.#transport = new Transport({
       origin: this.#root.origin,
       ca: settings.caFile === undefined ? undefined : readFileSync(settings.caFile, 'utf8'),
@@ -92,7 +95,12 @@ class WebApi implements CustomerEngagement {
         const page = await this.#page(this.#root.path(path), READ_HEADERS, signal);
         // So few records are never split by an honest server, and half an answer must not look like a whole one.
         if (page.next !== undefined) throw new CustomerEngagementError('transient', 'a search for single records was answered in pages');
-        for (const user of page.records) found.set(user.systemuserid, user);
+        for (const row of page.rows) {
+          const user = readRecord(row);
+          // It may be the very one that is looked for.
+          if ('flaw' in user) throw new CustomerEngagementError('transient', `the answer has ${user.flaw}`);
+          found.set(user.systemuserid, user);
+        }
       }
       return [...found.values()];
     });
@@ -108,7 +116,12 @@ class WebApi implements CustomerEngagement {
         return await this.#page(here, PAGE_HEADERS, signal);
       });
       seen.add(here);
-      yield page.records;
+      yield page.rows.flatMap((row) => {
+        const user = readRecord(row);
+        if (!('flaw' in user)) return [user];
+        this.#warn(`${this.name}: set aside ${user.flaw}`);
+        return [];
+      });
       path = page.next;
     }
   }
@@ -140,9 +153,9 @@ class WebApi implements CustomerEngagement {
 
   async #page(path: string, headers: Request['headers'], signal: AbortSignal | undefined): Promise<Page> {
     const answer = await this.#send({ method: 'GET', path, headers }, 'read', signal);
-    const page: z.output<typeof RecordPage> = readAnswer(answer, RecordPage, 'read');
+    const page: RecordPage = readAnswer(answer, RecordPage, 'read');
     const link = page['@odata.nextLink'];
-    return { records: page.value, next: link === undefined ? undefined : this.#root.follow(link) };
+    return { rows: page.value, next: link === undefined ? undefined : this.#root.follow(link) };
   }
 
   async #send(request: Request, purpose: Purpose, signal: AbortSignal | undefined): Promise<Answer> {
@@ -166,7 +179,7 @@ class WebApi implements CustomerEngagement {
 }
 
 interface Page {
-  readonly records: SystemUser[];
+  readonly rows: readonly unknown[];
   readonly next: string | undefined;
 }
 

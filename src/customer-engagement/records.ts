@@ -9,7 +9,7 @@ const Row = z
     systemuserid: Guid,
     domainname: z.string().nullable(),
     fullname: z.string().nullable(),
-    isdisabled: z.boolean(),
+    isdisabled: z.boolean().nullable(),
     applicationid: z.guid().nullable(),
     isintegrationuser: z.boolean().nullable(),
     setupuser: z.boolean().nullable(),
@@ -20,12 +20,26 @@ const Row = z
       systemuserid: row.systemuserid,
       domainname: row.domainname ?? '',
       fullname: row.fullname ?? '',
-      isdisabled: row.isdisabled,
+      isdisabled: row.isdisabled === true,
       special: isSpecial(row),
     }),
   );
 
-export const RecordPage = z.object({ value: z.array(Row), '@odata.nextLink': z.string().optional() });
+export const RecordPage = z.object({ value: z.array(z.unknown()), '@odata.nextLink': z.string().optional() });
+export type RecordPage = z.infer<typeof RecordPage>;
+
+/**
+ * One record of a page.
+ *
+ * @returns what is wrong with it, when it is not what the Web API shows
+ */
+export function readRecord(row: unknown): SystemUser | { readonly flaw: string } {
+  const read = Row.safeParse(row);
+  if (read.success) return read.data;
+  const issue = read.error.issues[0];
+  return { flaw: `a record that cannot be understood${issue === undefined ? '' : `: ${issue.path.join('.')}: ${issue.message}`}` };
+}
+
 export const NamedRecord = z.object({ systemuserid: Guid.optional(), domainname: z.string().nullable() });
 export const Caller = z.object({ UserId: Guid });
 
@@ -67,7 +81,11 @@ export function allPath(): string {
 /** IIS refuses a longer query with a 404 of its own (requestLimits maxQueryString, 2048 by default). */
 const LONGEST_QUERY = 2048;
 
-/** One path, or as many as it takes to keep each short enough; none when there is nothing to look for. */
+/**
+ * One path, or as many as it takes to keep each short enough; none when there is nothing to look for.
+ *
+ * @throws CustomerEngagementError of kind 'refused' for a name that is too long to be looked for
+ */
 export function findPaths(query: { systemuserid?: string; domainNames: readonly string[] }): string[] {
   const terms = query.domainNames.map((name) => `domainname eq ${literal(name)}`);
   if (query.systemuserid !== undefined) terms.unshift(`systemuserid eq ${guidLiteral(query.systemuserid)}`);
@@ -76,6 +94,7 @@ export function findPaths(query: { systemuserid?: string; domainNames: readonly 
     const longer = `${queries.at(-1)}${encodeURIComponent(' or ')}${term}`;
     if (queries.length > 0 && longer.length <= LONGEST_QUERY) queries[queries.length - 1] = longer;
     else queries.push(`${SELECT}&$filter=${term}`);
+    if ((queries.at(-1)?.length ?? 0) > LONGEST_QUERY) throw new CustomerEngagementError('refused', 'a name is too long to be looked for');
   }
   return queries.map((text) => `systemusers?${text}`);
 }

@@ -180,13 +180,21 @@ function withText(message: string): Refusal | undefined {
 function failureOfStatus({ status, code, message }: RefusalFacts, purpose: Purpose): CustomerEngagementFailure {
   const api = message !== undefined;
   if (status === 401 || status === 407) return 'credentials';
-  // IIS and proxies answer 403 and 404 too; what they say is about the address or the caller, never about a record.
+  // IIS and proxies answer 403 too; what they say is about the address or the caller, never about a record.
   if (status === 403) return api ? 'privilege' : 'credentials';
-  // 8.2 says in the caller's language only that a record is missing; with a code, 404 may as well mean the address.
-  if (status === 404) return api && !code ? 'missing' : 'refused';
   if (status === 412) return 'conflict';
   if (status === 408 || status === 429) return 'transient';
-  if (status >= 400 && status < 500) return 'refused';
+  if (status >= 400 && status < 500) {
+    // Something on the way, while a server is set up or restarted: it says nothing of the record, and passes.
+    if (!api) return doubt(purpose);
+    // 8.2 says in the caller's language only that a record is missing; with a code, 404 may as well mean the address.
+    return status === 404 && !code ? 'missing' : 'refused';
+  }
   if (purpose === 'write') return 'unknown-outcome';
   return status >= 300 && status < 400 && status !== 304 ? 'credentials' : 'transient';
+}
+
+/** What a failure without any usable answer means: after a write, the question is open. */
+export function doubt(purpose: Purpose): CustomerEngagementFailure {
+  return purpose === 'write' ? 'unknown-outcome' : 'transient';
 }

@@ -1,6 +1,5 @@
 import { CustomerEngagementError } from '../../streams/customer-engagement.ts';
-import { doubt } from './answers.ts';
-import type { Purpose } from './refusals.ts';
+import { doubt, type Purpose } from './refusals.ts';
 import type { TransportError } from './transport.ts';
 
 const UNTRUSTED = new Set([

@@ -17,7 +17,7 @@ function raw(response: ServerResponse, headers: Record<string, string>, body: st
 const cases: [string, CustomerEngagementFailure, CustomerEngagementFailure, Script][] = [
   ['a sign-in page', 'credentials', 'unknown-outcome', (response) => html(response, 200)],
   ['a web page with 403', 'credentials', 'credentials', (response) => html(response, 403)],
-  ['a web page with 404', 'refused', 'refused', (response) => html(response, 404)],
+  ['a web page with 404', 'transient', 'unknown-outcome', (response) => html(response, 404)],
   ['a web page with 500', 'transient', 'unknown-outcome', (response) => html(response, 500)],
   ['a web page with 503', 'transient', 'unknown-outcome', (response) => html(response, 503)],
   ['JSON that is cut off', 'transient', 'unknown-outcome', (response) => raw(response, JSON_TYPE, WHOLE.slice(0, -5))],
@@ -59,7 +59,7 @@ const cases: [string, CustomerEngagementFailure, CustomerEngagementFailure, Scri
     (response) => json(response, 200, { domainname: 7, value: [record({ domainname: 7 })] }),
   ],
   ['JSON of something else', 'transient', 'unknown-outcome', (response) => json(response, 200, ['x'])],
-  ['an error without its parts', 'refused', 'refused', (response) => json(response, 400, { error: 'no' })],
+  ['an error without its parts', 'transient', 'unknown-outcome', (response) => json(response, 400, { error: 'no' })],
   [
     'less than it announced',
     'transient',

@@ -70,3 +70,7 @@ test('many names are asked for in addresses that IIS still takes', () => {
   for (const path of paths) expect(path.split('?')[1]?.length).toBeLessThanOrEqual(2048);
   expect(paths.flatMap((path) => understood(path))).toEqual([['systemuserid', ID], ...names.map((name) => ['domainname', name])]);
 });
+
+test('a name that is too long for any address is not looked for', () => {
+  expect(() => findPaths({ domainNames: [`CORP\\${'x'.repeat(2_000)}`] })).toThrow('too long');
+});

@@ -101,6 +101,17 @@ describe('all', () => {
     for (const { headers } of at.server.received) expect(headers).toMatchObject({ ...COMMON, prefer: 'odata.maxpagesize=5000' });
   });
 
+  test('a record that cannot be understood is set aside and told of (SPEC rule 9); in a search it may be the one that is looked for', async () => {
+    const warnings: string[] = [];
+    const rows = [record(), record({ systemuserid: OTHER, isdisabled: null }), record({ accessmode: 'odd' }), 'nothing'];
+    const warn = (warning: string) => warnings.push(warning);
+    await using at = await pair((response) => json(response, 200, { value: rows }), { warn });
+    expect((await collect(at.ce.all())).flat()).toMatchObject([{ systemuserid: ID }, { systemuserid: OTHER, isdisabled: false }]);
+    expect(warnings).toEqual([expect.stringContaining('accessmode'), expect.stringContaining('contoso: set aside')]);
+    const search = at.ce.find({ domainNames: ['CORP\\alee'] });
+    expect(await failing(search)).toMatchObject({ failure: 'transient', message: expect.stringContaining('accessmode') });
+  });
+
   test('takes the next page only when it is asked for', async () => {
     await using at = await pair((response, request) => {
       json(response, 200, { value: [], '@odata.nextLink': `http://${request.headers.host}/contoso/api/data/v9.1/systemusers?p=2` });

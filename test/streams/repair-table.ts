@@ -61,6 +61,7 @@ export const REASONS: Record<RepairState, readonly (RepairReason | null)[]> = {
   'needs-person': [
     'account-deleted',
     'held-by-another-record',
+    'link-uncertain',
     'changed-by-hand',
     'special-user',
     'own-record',

@@ -1,5 +1,5 @@
 import type { Subscription } from 'rxjs';
-import { expect } from 'vitest';
+import { expect, vi } from 'vitest';
 import { LogError } from '../../streams/change-log.ts';
 import { detect } from '../../streams/detector.ts';
 import { Draft } from '../../streams/draft.ts';
@@ -7,7 +7,7 @@ import { domainName, sameName } from '../../streams/identity.ts';
 import type { Repair } from '../../streams/repair.ts';
 import { type RepairerReport, repair } from '../../streams/repairer.ts';
 import { MemoryChangeLog } from '../support/memory-change-log.ts';
-import { MemoryCustomerEngagement } from '../support/memory-customer-engagement.ts';
+import { type Call, MemoryCustomerEngagement } from '../support/memory-customer-engagement.ts';
 import { guid, MemoryDirectory } from '../support/memory-directory.ts';
 import { FOLLOWS, REASONS } from './repair-table.ts';
 
@@ -207,4 +207,31 @@ export class World {
       states.set(systemuserid, repaired);
     }
   }
+}
+
+export const passed = (milliseconds: number) => vi.advanceTimersByTimeAsync(milliseconds);
+
+/** With a repairer that has looked at everything. */
+export async function started(settings: WorldSettings = {}): Promise<World> {
+  const world = new World(settings);
+  world.start();
+  await passed(50);
+  return world;
+}
+
+/** The first call for which this holds has this fate; all others go well. */
+export function once(world: World, fate: Awaited<ReturnType<World['ce']['fate']>>, is: (call: Call) => boolean): void {
+  let left = true;
+  world.ce.fate = (call) => {
+    if (!left || !is(call)) return 'ok';
+    left = false;
+    return fate;
+  };
+}
+
+export const isParking = ({ operation, name }: Call) => operation === 'set' && /park/.test(name ?? '');
+export const isNaming = (call: Call) => call.operation === 'set' && !isParking(call);
+
+export function reportsOf<T extends RepairerReport['type']>(world: World, type: T): Extract<RepairerReport, { type: T }>[] {
+  return world.reports.filter((report): report is Extract<RepairerReport, { type: T }> => report.type === type);
 }

@@ -1,9 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { FencedError, LogError } from '../../streams/change-log.ts';
-import { ParkingError, type RepairerReport } from '../../streams/repairer.ts';
-import type { Call } from '../support/memory-customer-engagement.ts';
 import { guid } from '../support/memory-directory.ts';
-import { MINUTE, SECOND, World, type WorldSettings } from './repair-world.ts';
+import { isNaming, isParking, MINUTE, once, passed, reportsOf, SECOND, started, World } from './repair-world.ts';
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -11,30 +9,6 @@ beforeEach(() => {
 afterEach(() => {
   vi.useRealTimers();
 });
-
-const passed = (milliseconds: number) => vi.advanceTimersByTimeAsync(milliseconds);
-
-async function started(settings: WorldSettings = {}): Promise<World> {
-  const world = new World(settings);
-  world.start();
-  await passed(50);
-  return world;
-}
-
-/** The first call for which this holds has this fate; all others go well. */
-function once(world: World, fate: Awaited<ReturnType<World['ce']['fate']>>, is: (call: Call) => boolean): void {
-  let left = true;
-  world.ce.fate = (call) => {
-    if (!left || !is(call)) return 'ok';
-    left = false;
-    return fate;
-  };
-}
-
-const isParking = ({ operation, name }: Call) => operation === 'set' && /park/.test(name ?? '');
-const isNaming = (call: Call) => call.operation === 'set' && !isParking(call);
-const reportsOf = <T extends RepairerReport['type']>(world: World, type: T) =>
-  world.reports.filter((report): report is Extract<RepairerReport, { type: T }> => report.type === type);
 
 describe('one repair', () => {
   test('SPEC rule 6: two writes, each after it is in the journal, and no question in between', async () => {
@@ -270,6 +244,17 @@ describe('several repairs', () => {
     world.expectRight();
   });
 
+  test('SPEC rule 10: what is under way side by side when the credentials are refused is one refusal', async () => {
+    const world = await started({ users: 8, parking: 8 });
+    world.ce.latency = 20;
+    world.ce.fate = () => 'credentials';
+    for (let i = 1; i <= 8; i++) world.rename(i, `n${i}`);
+    await passed(SECOND);
+    world.ce.fate = () => 'ok';
+    await passed(MINUTE);
+    world.expectRight();
+  });
+
   test('one record that the service may not write blocks nobody else', async () => {
     const world = await started({ users: 4, parking: 1 });
     world.ce.fate = ({ operation, systemuserid }) => (operation === 'set' && systemuserid === guid('record', 1) ? 'privilege' : 'ok');
@@ -323,6 +308,7 @@ describe('what a person must decide', () => {
   test.each([
     ['own record', (world: World) => world.directory.rename(world.directory.holder('svc') ?? '', 'svc2'), 90, 'own-record'],
     ['given to another account', (world: World) => setName(world, 'CORP\\user2'), 1, 'changed-by-hand'],
+    ['given to an account of another domain', (world: World) => setName(world, 'NEWDOM\\user1'), 1, 'changed-by-hand'],
     ['given a name outside the domain', (world: World) => setName(world, 'ann@example.test'), 1, 'changed-by-hand'],
     ['made a special user', (world: World) => Object.assign(world.ce.get(guid('record', 1)), { special: true }), 1, 'special-user'],
     ['gone', (world: World) => world.ce.records.splice(0, 1), 1, 'record-missing'],
@@ -365,6 +351,22 @@ describe('what a person must decide', () => {
     expect([naming.shown(2), naming.shown(3)]).toEqual(['CORP\\n2', 'CORP\\n3']);
   });
 
+  test.each(['held', 'refused'] as const)(
+    'SPEC rule 7: a long outage leaves a name that is %s once as many tries as ever',
+    async (fate) => {
+      const world = await started();
+      let tries = 0;
+      world.ce.fate = (call) => {
+        if (!isNaming(call)) return 'ok';
+        tries += 1;
+        return tries <= 6 ? 'transient' : tries === 7 ? fate : 'ok';
+      };
+      world.rename(1, 'ann');
+      await passed(5 * MINUTE);
+      world.expectRight();
+    },
+  );
+
   test('SPEC rule 7: deleted while it is parked: needs a person; brought back: goes on by itself', async () => {
     const world = await started();
     once(world, 'transient', isNaming);
@@ -382,138 +384,6 @@ describe('what a person must decide', () => {
     await passed(SECOND);
     expect(world.shown(1)).toBe('CORP\\ann2');
     world.expectRight();
-  });
-});
-
-describe('parking accounts', () => {
-  test("SPEC rule 7: refused at the start: missing, a person's, linked, in a record; each with its reason", async () => {
-    const world = new World({
-      users: 2,
-      configured: ['CORP\\ns-park-1', 'CORP\\missing', 'no-domain', 'CORP\\user1', 'CORP\\svc', 'corp\\NS-PARK-2'],
-    });
-    world.ce.add({ systemuserid: guid('record', 50), domainname: 'CORP\\ns-park-2', fullname: 'Bob Ray' });
-    world.start();
-    await passed(SECOND);
-    const [report] = reportsOf(world, 'repairing');
-    expect(report?.parking.usable).toEqual(['CORP\\ns-park-1']);
-    expect(Object.fromEntries((report?.parking.refused ?? []).map(({ account, why }) => [account, why]))).toEqual({
-      'CORP\\missing': expect.stringContaining('no such account'),
-      'no-domain': expect.stringContaining('no such account'),
-      'CORP\\user1': expect.stringContaining('person'),
-      'CORP\\svc': expect.stringContaining('holds it'),
-      'corp\\NS-PARK-2': expect.stringContaining('Bob Ray'),
-    });
-  });
-
-  test('SPEC rule 7: without one that can be used nothing is begun, and whoever set them is told', async () => {
-    const world = new World({ configured: ['CORP\\missing'] });
-    world.start();
-    await passed(SECOND);
-    const [report] = reportsOf(world, 'waiting');
-    expect(report?.error).toBeInstanceOf(ParkingError);
-    expect(report?.error.message).toContain('CORP\\missing');
-    expect(report?.milliseconds).toBeGreaterThanOrEqual(15 * SECOND);
-    expect(world.outcome).toBe('running');
-    expect(world.log.closed).toBe(1);
-  });
-
-  test('SPEC rule 7: one that somebody took since, or that the server refuses, is left alone', async () => {
-    const world = await started({ users: 3, parking: 3 });
-    world.ce.add({ systemuserid: guid('record', 50), domainname: 'CORP\\ns-park-1' });
-    world.ce.add({ systemuserid: guid('record', 51), domainname: 'CORP\\hidden', objectGUID: world.directory.holder('ns-park-2') });
-    world.rename(1, 'ann');
-    world.rename(2, 'bob');
-    await passed(SECOND);
-    expect(new Set(world.ce.writes.map(({ to }) => to))).toEqual(new Set(['CORP\\ns-park-3', 'CORP\\ann', 'CORP\\bob']));
-    world.expectRight();
-  });
-});
-
-describe('links', () => {
-  const linked = (world: World) => world.log.links.map(({ objectGUID, systemuserid }) => [objectGUID.slice(-2), systemuserid.slice(-2)]);
-
-  test('SPEC rule 6: learned while names agree; not for special users, parking accounts, foreign names, nor where two records show one name', async () => {
-    const world = new World({ users: 3 });
-    world.ce.get(guid('record', 1)).domainname = 'corp\\USER1';
-    world.ce.add({ systemuserid: guid('record', 50), domainname: 'CORP\\user2', isdisabled: true, objectGUID: undefined });
-    Object.assign(world.ce.get(guid('record', 3)), { special: true });
-    world.ce.add({ systemuserid: guid('record', 51), domainname: 'ann@example.test' });
-    world.ce.add({ systemuserid: guid('record', 52), domainname: 'OTHER\\user3' });
-    world.start();
-    await passed(SECOND);
-    expect(linked(world)).toEqual([
-      ['01', '01'],
-      ['06', '90'],
-    ]);
-    expect(reportsOf(world, 'linked')).toMatchObject([{ links: 2 }]);
-  });
-
-  test('SPEC rule 6: a link stays when the names are re-used, and new users are linked from time to time', async () => {
-    const world = await started({ users: 2 });
-    world.ce.fate = () => 'transient';
-    world.swap(1, 2);
-    world.directory.create({ sAMAccountName: 'new' });
-    world.publish();
-    world.ce.add({ systemuserid: guid('record', 50), domainname: 'CORP\\new' });
-    const before = world.log.links.length;
-    world.ce.fate = ({ operation }) => (operation === 'all' ? 'ok' : 'transient');
-    await passed(11 * MINUTE);
-    expect(linked(world).slice(before)).toEqual([['06', '50']]);
-  });
-
-  test('SPEC rule 6: renamed before the link was learned: found by the former name', async () => {
-    const world = await started();
-    world.directory.create({ sAMAccountName: 'late' });
-    world.publish();
-    world.ce.add({ systemuserid: guid('record', 50), domainname: 'CORP\\late' });
-    world.rename(7, 'later');
-    await passed(SECOND);
-    expect(world.shown(50)).toBe('CORP\\later');
-    world.expectRight();
-  });
-
-  test('SPEC rule 6: renamed twice while no repairer was there: found by any of the names', async () => {
-    const world = new World();
-    world.rename(1, 'first');
-    world.rename(1, 'second');
-    world.start();
-    await passed(SECOND);
-    expect(world.shown(1)).toBe('CORP\\second');
-    world.expectRight();
-  });
-
-  test.each([
-    ['another account has the former name by now', (world: World) => world.rename(2, 'user1')],
-    ['two records show the former name', (world: World) => world.ce.add({ systemuserid: guid('record', 50), domainname: 'CORP\\user1' })],
-    ['the record is special', (world: World) => Object.assign(world.ce.get(guid('record', 1)), { special: true })],
-  ])('SPEC rule 6: not linked by the former name when %s', async (_, happen) => {
-    const world = new World({ users: 2 });
-    world.rename(1, 'ann');
-    happen(world);
-    world.start();
-    await passed(SECOND);
-    expect(world.log.links.filter(({ objectGUID }) => objectGUID === guid('account', 1))).toEqual([]);
-    expect(reportsOf(world, 'not-a-user').map(({ event }) => event.objectGUID)).toContain(guid('account', 1));
-    expect(world.ce.get(guid('record', 1)).domainname).toBe('CORP\\user1');
-  });
-
-  test('SPEC rule 6: of two accounts that gave up the same name only one gets the record', async () => {
-    const world = new World({ users: 1 });
-    world.rename(1, 'ann');
-    world.directory.create({ sAMAccountName: 'user1' });
-    world.publish();
-    world.directory.rename(world.directory.holder('user1') ?? '', 'bob');
-    world.publish();
-    world.log.interference = {
-      before: (operation) => (operation === 'record' ? new Promise((resolve) => setTimeout(resolve, 5)) : undefined),
-    };
-    world.start();
-    await passed(SECOND);
-    expect(world.log.links.filter(({ systemuserid }) => systemuserid === guid('record', 1)).map(({ objectGUID }) => objectGUID)).toEqual([
-      guid('account', 1),
-      guid('account', 1),
-    ]);
-    expect(world.shown(1)).toBe('CORP\\ann');
   });
 });
 

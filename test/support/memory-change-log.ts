@@ -18,7 +18,7 @@ import { isOpen, type Link, type Repair } from '../../streams/repair.ts';
 export class Knowledge implements KnownIdentities {
   readonly identities = new Map<string, Identity>();
   readonly #holders = new Map<string, string[]>();
-  readonly #former = new Map<string, string>();
+  readonly #former = new Map<string, string[]>();
 
   identity(objectGUID: string): Identity | undefined {
     return this.identities.get(objectGUID);
@@ -29,7 +29,11 @@ export class Knowledge implements KnownIdentities {
   }
 
   formerHolder(domain: string, sAMAccountName: string): string | undefined {
-    return this.#former.get(nameKey(`${domain}\\${sAMAccountName}`));
+    return this.formerHolders(domain, sAMAccountName)[0];
+  }
+
+  formerHolders(domain: string, sAMAccountName: string): string[] {
+    return this.#former.get(nameKey(`${domain}\\${sAMAccountName}`)) ?? [];
   }
 
   put(objectGUID: string, identity: Identity | null): void {
@@ -50,7 +54,10 @@ export class Knowledge implements KnownIdentities {
 
   putEvent(event: Parameters<typeof releasedName>[0]): void {
     const released = releasedName(event);
-    if (released) this.#former.set(nameKey(`${released.domain}\\${released.sAMAccountName}`), event.objectGUID);
+    if (released === undefined) return;
+    const name = nameKey(`${released.domain}\\${released.sAMAccountName}`);
+    const others = (this.#former.get(name) ?? []).filter((holder) => holder !== event.objectGUID);
+    this.#former.set(name, [event.objectGUID, ...others]);
   }
 }
 
@@ -122,6 +129,7 @@ export class MemoryChangeLog implements ChangeLog {
       },
       identity: (objectGUID) => known.identity(objectGUID),
       holder: (domain, name) => known.holder(domain, name),
+      formerHolders: (domain, name) => known.formerHolders(domain, name),
       get knownSequence() {
         return log.events.length;
       },
