@@ -1,4 +1,7 @@
+import { isIPv6 } from 'node:net';
 import { z } from 'zod';
+import { nameKey } from '../../streams/identity.ts';
+import { parseEndpoint } from '../directory/endpoint.ts';
 
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
@@ -17,11 +20,37 @@ const LONGEST_TIMER = 2 ** 31 - 1;
 const pause = period.refine((milliseconds) => milliseconds <= LONGEST_TIMER, 'expected 24d at most');
 const duration = pause.refine((milliseconds) => milliseconds > 0, 'expected more than nothing');
 
+/**
+ * The look at the user records is also when a repairer reads up the identities, if nothing else makes it do so. The topics keep
+ * the mark of a deletion for a day or longer: whoever reads up less often could miss one.
+ */
+const LONGEST_LINK_EVERY = 12 * UNITS.h;
+const linkEvery = period
+  .refine((milliseconds) => milliseconds > 0, 'expected more than nothing')
+  .refine((milliseconds) => milliseconds <= LONGEST_LINK_EVERY, 'expected 12h at most: whoever looks less often could miss deletions');
+
 /** Credentials in an address would be shown wherever the address is. */
 function withoutCredentials(address: string): boolean {
-  return URL.canParse(address) && new URL(address).username === '' && new URL(address).password === '';
+  const url = URL.parse(address);
+  return url === null || (url.username === '' && url.password === '');
 }
 const NO_CREDENTIALS = 'expected an address without a user and password in it';
+
+/** What the listener itself will make of it. */
+function isEndpoint(address: string): boolean {
+  try {
+    parseEndpoint(address, false);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Nothing but a host and a port, so that nothing in it needs to be kept secret. */
+function isBroker(address: string): boolean {
+  const [, ipv6, port] = /^(?:\[(.+)\]|[A-Za-z0-9._-]+):(\d{1,5})$/.exec(address) ?? [];
+  return Number(port) >= 1 && Number(port) <= 65_535 && (ipv6 === undefined || isIPv6(ipv6));
+}
 
 /** Marks what must come from the environment or from a file of its own, and is never shown. */
 export const SECRET = { secret: true } as const;
@@ -48,8 +77,8 @@ const Directory = either(
       .array(
         z
           .string()
-          .regex(/^ldaps?:\/\//, 'expected ldaps://host[:port] or ldap://host[:port]')
-          .refine(withoutCredentials, NO_CREDENTIALS),
+          .refine(withoutCredentials, { error: NO_CREDENTIALS, abort: true })
+          .refine(isEndpoint, 'expected ldaps://host[:port] or ldap://host[:port]'),
       )
       .min(1)
       .describe('domain controllers of one domain, in order of preference; ldap:// is secured with StartTLS'),
@@ -66,80 +95,101 @@ const Directory = either(
   'password',
 );
 
-const Kafka = z.strictObject({
-  brokers: z.array(z.string().min(1)).min(1).describe('host:port of some brokers'),
-  topicPrefix: z
-    .string()
-    .regex(/^[A-Za-z0-9._-]*$/)
-    .default('')
-    .describe('put before every topic, group and transactional id'),
-  tls: z
-    .strictObject({ caFile: z.string().optional().describe('PEM file of the CA that signed the brokers\u2019 certificates') })
-    .optional()
-    .describe('speak TLS; {} takes the system\u2019s CAs'),
-  sasl: either(
-    z.strictObject({
-      mechanism: z.enum(['plain', 'scram-sha-256', 'scram-sha-512']),
-      username: z.string().describe('who logs on'),
-      passwordFile: z.string().optional().describe('file that holds the password'),
-      password: secret('the password itself'),
-    }),
-    'password',
-  )
-    .optional()
-    .describe('log on to the brokers'),
-  allowClearText: z.boolean().default(false).describe('allow a SASL logon without TLS'),
-  retention: z
-    .union([z.literal('forever').transform(() => -1), period.refine((milliseconds) => milliseconds > 0, 'expected more than nothing')])
-    .prefault('forever')
-    .describe('how long the history of events is kept; that of repairs is kept forever'),
-  partitions: z
-    .int()
-    .min(1)
-    .default(1)
-    .describe('of new topics with events and identities; with one, events stand in the order of their sequence'),
-  replicationFactor: z.int().min(-1).default(-1).describe('of new topics; -1 is the cluster\u2019s default'),
-});
+const Kafka = z
+  .strictObject({
+    brokers: z
+      .array(z.string().refine(isBroker, 'expected host:port, an IPv6 address in brackets'))
+      .min(1)
+      .describe('host:port of some brokers'),
+    topicPrefix: z
+      .string()
+      .regex(/^[A-Za-z0-9._-]*$/)
+      .default('')
+      .describe('put before every topic, group and transactional id'),
+    tls: z
+      .strictObject({ caFile: z.string().optional().describe('PEM file of the CA that signed the brokers\u2019 certificates') })
+      .optional()
+      .describe('speak TLS; {} takes the system\u2019s CAs'),
+    sasl: either(
+      z.strictObject({
+        mechanism: z.enum(['plain', 'scram-sha-256', 'scram-sha-512']),
+        username: z.string().describe('who logs on'),
+        passwordFile: z.string().optional().describe('file that holds the password'),
+        password: secret('the password itself'),
+      }),
+      'password',
+    )
+      .optional()
+      .describe('log on to the brokers'),
+    allowClearText: z.boolean().default(false).describe('allow a SASL logon without TLS'),
+    retention: z
+      .union([z.literal('forever').transform(() => -1), period.refine((milliseconds) => milliseconds > 0, 'expected more than nothing')])
+      .prefault('forever')
+      .describe('how long the history of events is kept; that of repairs is kept forever'),
+    partitions: z
+      .int()
+      .min(1)
+      .default(1)
+      .describe('of new topics with events and identities; with one, events stand in the order of their sequence'),
+    replicationFactor: z.int().min(-1).default(-1).describe('of new topics; -1 is the cluster\u2019s default'),
+  })
+  .refine(({ sasl, tls, allowClearText }) => sasl === undefined || tls !== undefined || allowClearText, {
+    path: ['sasl'],
+    message: 'expected only together with tls: it would send its credentials in clear text, which allowClearText allows',
+  });
 
-const Organization = z.strictObject({
-  name: z
-    .string()
-    .regex(/^[A-Za-z0-9._-]+$/, 'expected letters, digits, dot, dash or underscore')
-    .describe('what it is called in logs and topics'),
-  url: z
-    .url({ protocol: /^https?$/, error: 'expected https://host/organization' })
-    .refine(withoutCredentials, NO_CREDENTIALS)
-    .describe('https://crm.example.test/contoso, or https://contoso.example.test'),
-  apiVersion: z.enum(['v8.2', 'v9.0', 'v9.1']).default('v9.1').describe('of the Web API'),
-  caFile: z.string().optional().describe('PEM file of the CA that signed the server\u2019s certificate, instead of the system\u2019s CAs'),
-  allowClearText: z.boolean().default(false).describe('allow http://, which shows the credentials to the network'),
-  deadline: duration.prefault('30s').describe('longest wait for an answer'),
-  auth: z
-    .discriminatedUnion('method', [
-      either(
-        z.strictObject({
-          method: z.literal('bearer').describe('bearer or basic'),
-          tokenFile: z.string().optional().describe('file that holds the token; read at each request'),
-          token: secret('the token itself'),
-        }),
-        'token',
-      ),
-      either(
-        z.strictObject({
-          method: z.literal('basic'),
-          user: z.string().min(1).describe('who logs on, for basic'),
-          passwordFile: z.string().optional().describe('file that holds the password; read at each request'),
-          password: secret('the password itself'),
-        }),
-        'password',
-      ),
-    ])
-    .describe('how to log on'),
-  parkingAccounts: z
-    .array(AccountName)
-    .min(1)
-    .describe('AD accounts made for parking, in no record, nobody\u2019s own; as many as repairs are to run side by side'),
-});
+const Organization = z
+  .strictObject({
+    name: z
+      .string()
+      .regex(/^[A-Za-z0-9._-]+$/, 'expected letters, digits, dot, dash or underscore')
+      .describe('what it is called in logs and topics'),
+    url: z
+      .url({ protocol: /^https?$/, error: 'expected https://host/organization' })
+      .refine(withoutCredentials, { error: NO_CREDENTIALS, abort: true })
+      .refine((address) => !/[?#]/.test(address), 'expected an address that ends after the organization, without ? or #')
+      .describe('https://crm.example.test/contoso, or https://contoso.example.test'),
+    apiVersion: z.enum(['v8.2', 'v9.0', 'v9.1']).default('v9.1').describe('of the Web API'),
+    caFile: z
+      .string()
+      .optional()
+      .describe('PEM file of the CA that signed the server\u2019s certificate, instead of the system\u2019s CAs'),
+    allowClearText: z.boolean().default(false).describe('allow http://, which shows the credentials to the network'),
+    deadline: duration.prefault('30s').describe('longest wait for an answer'),
+    auth: z
+      .discriminatedUnion('method', [
+        either(
+          z.strictObject({
+            method: z.literal('bearer').describe('bearer or basic'),
+            tokenFile: z.string().optional().describe('file that holds the token; read at each request'),
+            token: secret('the token itself'),
+          }),
+          'token',
+        ),
+        either(
+          z.strictObject({
+            method: z.literal('basic'),
+            user: z
+              .string()
+              .regex(/^[^:]+$/, 'expected a name without a colon')
+              .describe('who logs on, for basic'),
+            passwordFile: z.string().optional().describe('file that holds the password; read at each request'),
+            password: secret('the password itself'),
+          }),
+          'password',
+        ),
+      ])
+      .describe('how to log on'),
+    parkingAccounts: z
+      .array(AccountName)
+      .min(1)
+      .refine((all) => new Set(all.map(nameKey)).size === all.length, 'expected each account once; case makes no difference')
+      .describe('AD accounts made for parking, in no record, nobody\u2019s own; as many as repairs are to run side by side'),
+  })
+  .refine(({ url, allowClearText }) => URL.parse(url)?.protocol === 'https:' || allowClearText, {
+    path: ['url'],
+    message: 'expected https://: http:// would send the credentials in clear text, which allowClearText allows',
+  });
 
 /** Everything that can be set. Help, environment variables, flags and the checks are all made from this. */
 export const Configuration = z.strictObject({
@@ -166,13 +216,18 @@ export const Configuration = z.strictObject({
       positionEvery: duration.prefault('1m').describe('store the position at least this often while nothing changes'),
     })
     .prefault({}),
-  repairer: z.strictObject({ linkEvery: duration.prefault('15m').describe('look for new user records this often') }).prefault({}),
+  repairer: z
+    .strictObject({ linkEvery: linkEvery.prefault('15m').describe('look for new user records this often, 12h at most') })
+    .prefault({}),
   logging: z
     .strictObject({
       level: z.enum(['error', 'warn', 'info', 'debug']).default('info'),
       format: z.enum(['auto', 'json', 'pretty']).default('auto').describe('auto: pretty on a terminal, otherwise JSON'),
     })
     .prefault({}),
-  stateDirectory: z.string().default('/var/lib/namesake').describe('where this instance keeps its files; each instance needs its own'),
+  stateDirectory: z
+    .string()
+    .default('/var/lib/namesake')
+    .describe('where files are kept; with Kafka each instance needs its own, with SQLite the instances on a machine share it'),
 });
 export type Configuration = z.infer<typeof Configuration>;

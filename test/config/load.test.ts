@@ -69,7 +69,12 @@ describe('settings', () => {
     ['something that is missing', MINIMAL.replace(/ +bindDn.*\n/, ''), /directories\.0\.bindDn: /],
     ['a duration without a unit', `${MINIMAL}listener: { readEvery: 30 }`, /listener\.readEvery/],
     ['a wait of no time at all', `${MINIMAL}listener: { readEvery: 0s }`, /listener\.readEvery: expected more than nothing/],
-    ['a wait that no timer can wait', `${MINIMAL}repairer: { linkEvery: 30d }`, /repairer\.linkEvery: expected 24d at most/],
+    ['a wait that no timer can wait', `${MINIMAL}listener: { readEvery: 30d }`, /listener\.readEvery: expected 24d at most/],
+    [
+      'looks so rare that a deletion could be missed',
+      `${MINIMAL}repairer: { linkEvery: 13h }`,
+      /repairer\.linkEvery: expected 12h at most/,
+    ],
     ['both logs at once', `${MINIMAL}log: { kafka: { brokers: ['a:1'] }, sqlite: {} }`, /log: expected kafka or sqlite, not both/],
     [
       'a parking account without its domain',
@@ -79,10 +84,123 @@ describe('settings', () => {
     ['the same organization twice', MINIMAL + MINIMAL.slice(MINIMAL.indexOf('  - name:')), /expected a name of its own/],
     ['no password at all', MINIMAL.replace(/ +passwordFile.*\n/, ''), /directories\.0\.passwordFile: expected either/],
     ['a token that comes from nowhere', MINIMAL.replace(', tokenFile: /etc/namesake/token', ''), /auth\.tokenFile: expected either/],
+    [
+      'a parking account twice, but for case',
+      MINIMAL.replace('CORP\\ns-park-02', 'corp\\NS-Park-01'),
+      /parkingAccounts: expected each account once/,
+    ],
+    ['http:// where nothing allows it', MINIMAL.replace('https:', 'http:'), /organizations\.0\.url: expected https:.*allowClearText/],
+    [
+      'more than the address of an organization',
+      MINIMAL.replace('/contoso', '/contoso?x=1'),
+      /organizations\.0\.url: expected an address that ends/,
+    ],
+    [
+      'a domain controller without a name',
+      MINIMAL.replace('ldaps://dc1.corp.example.test', 'ldap://'),
+      /directories\.0\.urls\.0: expected ldaps:/,
+    ],
+    ['more than the address of a domain controller', MINIMAL.replace('.test', '.test/DC=corp'), /directories\.0\.urls\.0: expected ldaps:/],
+    [
+      'a user with a colon, which Basic authentication cannot send',
+      MINIMAL.replace('bearer, tokenFile', "basic, user: 'corp:svc', passwordFile"),
+      /organizations\.0\.auth\.user: expected a name without a colon/,
+    ],
+    [
+      'a logon to the brokers in clear text',
+      `${MINIMAL}log: { kafka: { brokers: ['a:1'], sasl: { mechanism: plain, username: u, passwordFile: p } } }`,
+      /log\.kafka\.sasl: expected only together with tls.*allowClearText/,
+    ],
     ['text that is no YAML', 'directories: [', /namesake\.yaml: /],
     ['a list where settings belong', '- 1', /expected settings as/],
   ])('refuse %s and say where', (_what, text, expected) => {
     expect(problemsOf(text)).toMatch(expected);
+  });
+
+  it.each([
+    ['http:// where it is allowed', MINIMAL.replace('https:', 'http:').replace('auth:', 'allowClearText: true\n    auth:')],
+    [
+      'a logon to the brokers with TLS',
+      `${MINIMAL}log: { kafka: { brokers: ['a:1'], tls: {}, sasl: { mechanism: plain, username: u, passwordFile: p } } }`,
+    ],
+    [
+      'a logon to the brokers in clear text where it is allowed',
+      `${MINIMAL}log: { kafka: { brokers: ['a:1'], allowClearText: true, sasl: { mechanism: plain, username: u, passwordFile: p } } }`,
+    ],
+    ['looks at the user records twice a day', `${MINIMAL}repairer: { linkEvery: 12h }`],
+  ])('take %s', (_what, text) => {
+    expect(() => read(text)).not.toThrow();
+  });
+
+  it.each(['kafka1:9092', '10.0.0.1:1', 'kafka_1.example.test:65535', '[::1]:9092'])('take the broker %s', (broker) => {
+    const { configuration } = read(`${MINIMAL}log: { kafka: { brokers: ['${broker}'] } }`);
+    expect(configuration.log.kafka?.brokers).toEqual([broker]);
+  });
+
+  it.each([
+    'kafka1',
+    'kafka1:',
+    ':9092',
+    'kafka1:0',
+    'kafka1:65536',
+    'kafka://kafka1:9092',
+    '::1:9092',
+    '[kafka1]:9092',
+    'kafka1:9092/',
+    '',
+  ])('refuse the broker "%s"', (broker) => {
+    expect(problemsOf(`${MINIMAL}log: { kafka: { brokers: ['${broker}'] } }`)).toMatch(/log\.kafka\.brokers\.0: expected host:port/);
+  });
+
+  it.each([
+    ['an alias of nothing', '# 1\npassword: *S3cretPass', /line 2, column 11: anchors and aliases are not allowed/],
+    ['an anchor', '# 1\npassword: &S3cretPass\n  x', /line 2, column 11: anchors and aliases are not allowed/],
+    ['an alias of itself', 'S3cretPass: &x [*x]', /line 1, column 13: anchors.*\n.*line 1, column 17: anchors/],
+    ['a bomb', 'a: &a [S3cretPass]\nb: &b [*a, *a]\nc: &c [*b, *b]', /line 2, .*\n.*line 3, /],
+    ['a key that is no text', '? { password: S3cretPass }\n: x', /line 1, column 3: not YAML \(non string key\)$/],
+    ['a merge of what is no map', '%YAML 1.1\n---\n<<: S3cretPass', /namesake\.yaml: not YAML that settings can be read from$/],
+  ])('refuse %s and show nothing of it', (_what, text, expected) => {
+    const problems = problemsOf(text);
+    expect(problems).toMatch(expected);
+    expect(problems).not.toContain('S3cretPass');
+  });
+
+  it('name the variable or flag that a part of a wrong value, or something around it, came from', () => {
+    const accounts = { flags: { 'organizations.0.parkingAccounts': '' } };
+    expect(problemsOf(MINIMAL, accounts)).toMatch(/^--organizations\.0\.parkingAccounts: organizations\.0\.parkingAccounts\.0: /);
+    const second = { environment: { NAMESAKE_DIRECTORIES_1_BIND_DN: 'x' } };
+    expect(problemsOf(MINIMAL, second)).toMatch(/^NAMESAKE_DIRECTORIES_1_BIND_DN: directories\.1\.urls: /);
+    const logon = { flags: { 'log.kafka.sasl.mechanism': 'plain' } };
+    expect(problemsOf(`${MINIMAL}log: { kafka: { brokers: ['a:1'] } }`, logon)).toMatch(
+      /^--log\.kafka\.sasl\.mechanism: log\.kafka\.sasl\./,
+    );
+  });
+
+  it('make lists longer place by place, in any order of the variables', () => {
+    const environment = {
+      NAMESAKE_DIRECTORIES_2_BIND_DN: 'third',
+      NAMESAKE_DIRECTORIES_1_BIND_DN: 'second',
+      NAMESAKE_DIRECTORIES_2_URLS: 'ldaps://dc3',
+      NAMESAKE_DIRECTORIES_1_URLS: 'ldaps://dc2',
+      NAMESAKE_DIRECTORIES_2_PASSWORD: 'x',
+      NAMESAKE_DIRECTORIES_1_PASSWORD: 'x',
+    };
+    const { configuration } = read(MINIMAL, { environment, flags: { 'directories.1.bindDn': 'by flag' } });
+    expect(configuration.directories.map(({ bindDn }) => bindDn)).toEqual(['svc-namesake@corp.example.test', 'by flag', 'third']);
+  });
+
+  it.each(['5', '2', '4294967294', '99999999999999999999'])('refuse place %s of a list of one, and say nothing else', (place) => {
+    const expected = (origin: string) => `${origin}: directories has no place ${place}; the next free one is 1`;
+    const name = `NAMESAKE_DIRECTORIES_${place}_BIND_DN`;
+    expect(problemsOf(MINIMAL, { environment: { [name]: 'x' } })).toBe(expected(name));
+    expect(problemsOf(MINIMAL, { flags: { [`directories.${place}.bindDn`]: 'x' } })).toBe(expected(`--directories.${place}.bindDn`));
+  });
+
+  it('refuse a second name for a place', () => {
+    expect(problemsOf(MINIMAL, { flags: { 'directories.00.bindDn': 'x' } })).toMatch(
+      /^--directories\.00\.bindDn: there is no such setting/,
+    );
+    expect(problemsOf(MINIMAL, { environment: { NAMESAKE_DIRECTORIES_00_BIND_DN: 'x' } })).toMatch(/there is no such setting/);
   });
 
   it('name the variable or flag that a wrong value came from', () => {
@@ -118,6 +236,8 @@ describe('secrets (SPEC rule 10)', () => {
   it.each([
     ['an address', MINIMAL.replace('https://crm', 'https://user:hunter2@crm')],
     ['the address of a domain controller', MINIMAL.replace('ldaps://dc1', 'ldaps://user:hunter2@dc1')],
+    ['the address of a broker', `${MINIMAL}log: { kafka: { brokers: ['kafka://svc:hunter2@127.0.0.1:1'] } }`],
+    ['the address of a broker, without a scheme', `${MINIMAL}log: { kafka: { brokers: ['svc:hunter2@127.0.0.1:1'] } }`],
     ['text that is no YAML', `${MINIMAL}password: hunter2: oops`],
   ])('are refused in %s, without being repeated', (_where, text) => {
     expect(problemsOf(text)).not.toContain('hunter2');
@@ -132,6 +252,20 @@ describe('secrets (SPEC rule 10)', () => {
   });
 });
 
+it('what is neither from the file nor a default is told with where it comes from', () => {
+  const environment = { NAMESAKE_LOGGING_LEVEL: 'debug', NAMESAKE_LISTENER_READ_EVERY: '5s' };
+  const { origins } = read(MINIMAL, { environment, flags: { 'listener.readEvery': '7s' } });
+  expect([...origins]).toEqual([
+    ['logging.level', 'NAMESAKE_LOGGING_LEVEL'],
+    ['listener.readEvery', '--listener.readEvery'],
+  ]);
+});
+
+it('an empty NAMESAKE_CONFIG names no file', () => {
+  const flags = new Map([['listener.readEvery', 'soon']]);
+  expect(() => load({ file: undefined, environment: { NAMESAKE_CONFIG: '' }, flags })).toThrow(/^--listener\.readEvery: /m);
+});
+
 it('the log in effect is shown when none is configured', () => {
   expect(read(MINIMAL).effective).toMatchObject({ log: { sqlite: { file: 'namesake.db' } } });
 });
@@ -142,6 +276,11 @@ describe('the table of settings', () => {
     const variables = OPTIONS.map(({ path }) => variableOf(path));
     expect(new Set(flags).size).toBe(flags.length);
     expect(new Set(variables).size).toBe(variables.length);
+  });
+
+  it('says who shares the folder of files', () => {
+    const { description } = OPTIONS.find(({ path }) => path.join('.') === 'stateDirectory') ?? {};
+    expect(description).toMatch(/with Kafka each instance needs its own, with SQLite the instances on a machine share it/);
   });
 
   it('describes each', () => {
