@@ -13,7 +13,7 @@ import { describeAsJson, describeStatus } from './status.ts';
 process.exit(await main(process.argv.slice(2)));
 
 async function main(args: readonly string[]): Promise<number> {
-  const [rest, flags] = takeSettings(args);
+  const { rest, flags, withoutValue } = takeSettings(args);
   let code: number = EXIT.ok;
   const program = new Command('namesake')
     .description(
@@ -50,10 +50,12 @@ async function main(args: readonly string[]): Promise<number> {
     .command('config')
     .description('show the settings in effect, secrets masked, and where they come from')
     .action(() => {
-      const { effective, file } = loaded();
-      console.log(`# from ${file ?? 'no file'}, the environment and flags\n${stringify(effective).trimEnd()}`);
+      const { effective, file, origins } = loaded();
+      const others = [...origins].map(([path, origin]) => `# ${path} from ${origin}`);
+      console.log([`# from ${file ?? 'no file'} and defaults`, ...others, stringify(effective).trimEnd()].join('\n'));
     });
   try {
+    if (withoutValue !== undefined) program.error(`error: option '${withoutValue}' needs a value`);
     await program.parseAsync(rest, { from: 'user' });
     return code;
   } catch (error) {
@@ -67,18 +69,34 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-/** Takes the flags that are settings (`--log.kafka.brokers …`) out of the arguments; what is left is commands and their options. */
-function takeSettings(args: readonly string[]): [rest: string[], flags: Map<string, string>] {
+interface Arguments {
+  /** Commands and their options. */
+  readonly rest: string[];
+  /** The settings. */
+  readonly flags: Map<string, string>;
+  /** The first flag that has no value. What begins with -- is the next flag, and a value only after a `=`. */
+  readonly withoutValue: string | undefined;
+}
+
+/** Takes the flags that are settings (`--log.kafka.brokers …`) out of the arguments. */
+function takeSettings(args: readonly string[]): Arguments {
   const heads = new Set(OPTIONS.map(({ path }) => path[0]));
   const rest: string[] = [];
   const flags = new Map<string, string>();
+  let withoutValue: string | undefined;
   for (let index = 0; index < args.length; index++) {
     const arg = args[index] ?? '';
     const [, path, , value] = /^--([A-Za-z][\w.]*)(=(.*))?$/s.exec(arg) ?? [];
+    const next = args[index + 1];
     if (path === undefined || !heads.has(path.split('.')[0])) rest.push(arg);
-    else flags.set(path, value ?? args[++index] ?? '');
+    else if (value !== undefined) flags.set(path, value);
+    else if (next === undefined || next.startsWith('--')) withoutValue ??= arg;
+    else {
+      flags.set(path, next);
+      index++;
+    }
   }
-  return [rest, flags];
+  return { rest, flags, withoutValue };
 }
 
 function settingsHelp(): string {

@@ -6,17 +6,16 @@ export class ServiceRoot {
   readonly #prefix: string;
 
   /** @throws Error when the address cannot be used */
-  constructor(settings: { name: string; url: string; apiVersion: string; allowClearText?: boolean | undefined }) {
-    const { name, apiVersion } = settings;
+  constructor(settings: { url: string; apiVersion: string; allowClearText?: boolean | undefined }) {
     const url = URL.parse(settings.url);
-    if (url === null) throw new Error(`${name}: url is not an address`);
-    if (url.username !== '' || url.password !== '') throw new Error(`${name}: url must not hold credentials`);
-    if (url.search !== '' || url.hash !== '') throw new Error(`${name}: url must end after the organization, without ? or #`);
+    if (url === null) throw new Error('url is not an address');
+    if (url.username !== '' || url.password !== '') throw new Error('url must not hold credentials');
+    if (url.search !== '' || url.hash !== '') throw new Error('url must end after the organization, without ? or #');
     if (url.protocol !== 'https:' && !(url.protocol === 'http:' && settings.allowClearText)) {
-      throw new Error(`${name}: url must start with https: (http: sends credentials in clear text, and only with allowClearText)`);
+      throw new Error('url must start with https: (http: sends credentials in clear text, and only with allowClearText)');
     }
     this.origin = url.origin;
-    this.#prefix = `${url.pathname.replace(/\/+$/, '')}/api/data/${apiVersion}/`;
+    this.#prefix = `${url.pathname.replace(/\/+$/, '')}/api/data/${settings.apiVersion}/`;
   }
 
   /** Path and query of something below the root. */

@@ -5,17 +5,20 @@ import type { CustomerEngagement } from '../../streams/customer-engagement.ts';
 import type { DirectorySource } from '../../streams/directory-source.ts';
 import { KafkaLog } from '../changelog/kafka/kafka-log.ts';
 import { SqliteLog } from '../changelog/sqlite/sqlite-log.ts';
+import { ConfigurationError } from '../config/load.ts';
 import type { Configuration } from '../config/schema.ts';
 import { type Authentication, basic, bearer } from '../customer-engagement/authentication.ts';
 import { customerEngagement } from '../customer-engagement/client.ts';
+import { trustedCertificates } from '../directory/endpoint.ts';
 import { ldapDirectorySource } from '../directory/source.ts';
 import type { Logger } from './logger.ts';
 
-/** The parts that the settings ask for; nothing is connected yet. */
+/** The parts that the settings ask for; nothing is connected yet. What only shows to be wrong here is a ConfigurationError too. */
 
 export function directorySources({ directories }: Configuration, log: Logger): DirectorySource[] {
-  return directories.map(({ urls, bindDn, password, passwordFile, caFile, allowClearText, deadline }) =>
-    ldapDirectorySource({
+  return directories.map(({ urls, bindDn, password, passwordFile, caFile, allowClearText, deadline }, index) => {
+    checkCaFile(`directories.${index}.caFile`, caFile);
+    return ldapDirectorySource({
       urls,
       bindDn,
       password: secret(password, passwordFile),
@@ -23,16 +26,20 @@ export function directorySources({ directories }: Configuration, log: Logger): D
       allowClearText,
       deadline,
       warn: (message) => log.warn(message),
-    }),
-  );
+    });
+  });
 }
 
 /** @param look only for a look, which leaves no file behind */
 export function changeLog(configuration: Configuration, log: Logger, { look = false } = {}): ChangeLog {
   const { stateDirectory } = configuration;
   const { kafka, sqlite } = configuration.log;
-  if (kafka === undefined) return new SqliteLog(resolve(stateDirectory, sqlite?.file ?? 'namesake.db'), { create: !look });
+  if (kafka === undefined) {
+    const file = resolve(stateDirectory, sqlite?.file ?? 'namesake.db');
+    return made('log.sqlite.file', () => new SqliteLog(file, { create: !look }));
+  }
   const { brokers, topicPrefix, tls, sasl, allowClearText, retention, partitions, replicationFactor } = kafka;
+  checkCaFile('log.kafka.tls.caFile', tls?.caFile);
   return new KafkaLog(
     {
       brokers,
@@ -53,16 +60,27 @@ export function changeLog(configuration: Configuration, log: Logger, { look = fa
   );
 }
 
-/** @throws Error that names the organization whose settings cannot be used */
 export function organizations(configuration: Configuration): CustomerEngagement[] {
-  return configuration.organizations.map(({ name, url, apiVersion, caFile, allowClearText, deadline, auth, parkingAccounts }) => {
+  return configuration.organizations.map(({ name, url, apiVersion, caFile, allowClearText, deadline, auth, parkingAccounts }, index) => {
     const connections = parkingAccounts.length;
-    try {
-      return customerEngagement({ name, url, apiVersion, caFile, allowClearText, deadline, connections, auth: authentication(auth) });
-    } catch (error) {
-      throw new Error(`organization ${name}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
-    }
+    checkCaFile(`organizations.${index}.caFile`, caFile);
+    return made(`organizations.${index}`, () =>
+      customerEngagement({ name, url, apiVersion, caFile, allowClearText, deadline, connections, auth: authentication(auth) }),
+    );
   });
+}
+
+/** One that holds no certificate would show only when a server is not believed, and as the server's fault. */
+function checkCaFile(path: string, caFile: string | undefined): void {
+  if (caFile !== undefined) made(path, () => trustedCertificates(caFile));
+}
+
+function made<Part>(path: string, make: () => Part): Part {
+  try {
+    return make();
+  } catch (error) {
+    throw new ConfigurationError([`${path}: ${error instanceof Error ? error.message : String(error)}`]);
+  }
 }
 
 function authentication(auth: Configuration['organizations'][number]['auth']): Authentication {

@@ -64,20 +64,20 @@ export async function serve(configuration: Configuration, roles: Roles, log: Log
   return code;
 }
 
-/** @throws ConfigurationError for settings that only show to be wrong when a part is made of them */
+/**
+ * The log comes last: it makes a file, which settings that are refused do not need.
+ *
+ * @throws ConfigurationError for settings that only show to be wrong when a part is made of them
+ */
 function build(configuration: Configuration, roles: Roles, log: Logger) {
   if (roles.repair && !roles.listen && configuration.organizations.length === 0) {
     throw new ConfigurationError(['organizations: expected at least one to repair']);
   }
-  try {
-    return {
-      changes: changeLog(configuration, log),
-      engagements: roles.repair ? organizations(configuration) : [],
-      sources: roles.listen ? directorySources(configuration, log) : [],
-    };
-  } catch (error) {
-    throw new ConfigurationError([error instanceof Error ? error.message : String(error)]);
-  }
+  return {
+    engagements: roles.repair ? organizations(configuration) : [],
+    sources: roles.listen ? directorySources(configuration, log) : [],
+    changes: changeLog(configuration, log),
+  };
 }
 
 function finished(reports: Observable<unknown>): Promise<unknown> {

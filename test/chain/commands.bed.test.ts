@@ -176,9 +176,18 @@ describe('a wrong password', () => {
 describe('a directory that can never work', () => {
   it('ends the start with exit code 3: a file of certificates that is not there', async () => {
     const file = await configuration('no-ca', ({ directories: [first] }) => Object.assign(first ?? {}, { caFile: '/nowhere/ca.pem' }));
+    const { code, stderr } = await namesake(['run', '--config', file]);
+    expect(code).toBe(CONFIGURATION);
+    expect(stderr).toMatch(/directories\.0\.caFile: .*\/nowhere\/ca\.pem/);
+  });
+
+  it('ends the start with exit code 3: a file with the password that is not there', async () => {
+    const file = await configuration('no-password', ({ directories: [first] }) =>
+      Object.assign(first ?? {}, { passwordFile: '/nowhere/it' }),
+    );
     const { code, stdout } = await namesake(['run', '--config', file]);
     expect(code).toBe(CONFIGURATION);
-    expect(stdout).toContain('/nowhere/ca.pem');
+    expect(stdout).toContain('/nowhere/it');
   });
 });
 
