@@ -22,7 +22,9 @@ async function main(args: readonly string[]): Promise<number> {
     .version(packageJson.version)
     .option('-c, --config <file>', `configuration file (default: $${FILE_VARIABLE}, or the first of ${DEFAULT_FILES.join(', ')})`)
     .exitOverride()
-    .showHelpAfterError('(add --help for what there is)');
+    .showHelpAfterError('(add --help for what there is)')
+    // A setting whose path is misspelt may be a secret.
+    .configureOutput({ outputError: (text, write) => write(text.replaceAll(/(--[\w.]+)=[^\n]*/g, "$1'")) });
   const loaded = (): Loaded => load({ file: program.opts<{ config?: string }>().config, environment: process.env, flags });
   const service = (name: string, description: string, roles: Roles) =>
     program

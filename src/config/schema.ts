@@ -1,4 +1,3 @@
-import { isIPv6 } from 'node:net';
 import { z } from 'zod';
 import { nameKey } from '../../streams/identity.ts';
 import { parseEndpoint } from '../directory/endpoint.ts';
@@ -46,10 +45,10 @@ function isEndpoint(address: string): boolean {
   }
 }
 
-/** Nothing but a host and a port, so that nothing in it needs to be kept secret. */
+/** Nothing but a host and a port, so that nothing in it needs to be kept secret. The client of the brokers knows no IPv6 addresses. */
 function isBroker(address: string): boolean {
-  const [, ipv6, port] = /^(?:\[(.+)\]|[A-Za-z0-9._-]+):(\d{1,5})$/.exec(address) ?? [];
-  return Number(port) >= 1 && Number(port) <= 65_535 && (ipv6 === undefined || isIPv6(ipv6));
+  const port = Number(/^[A-Za-z0-9._-]+:(\d{1,5})$/.exec(address)?.[1]);
+  return port >= 1 && port <= 65_535;
 }
 
 /** Marks what must come from the environment or from a file of its own, and is never shown. */
@@ -98,7 +97,7 @@ const Directory = either(
 const Kafka = z
   .strictObject({
     brokers: z
-      .array(z.string().refine(isBroker, 'expected host:port, an IPv6 address in brackets'))
+      .array(z.string().refine(isBroker, 'expected host:port; a broker with an IPv6 address needs a name'))
       .min(1)
       .describe('host:port of some brokers'),
     topicPrefix: z

@@ -60,12 +60,13 @@ export function changeLog(configuration: Configuration, log: Logger, { look = fa
   );
 }
 
-export function organizations(configuration: Configuration): CustomerEngagement[] {
+export function organizations(configuration: Configuration, log: Logger): CustomerEngagement[] {
   return configuration.organizations.map(({ name, url, apiVersion, caFile, allowClearText, deadline, auth, parkingAccounts }, index) => {
     const connections = parkingAccounts.length;
     checkCaFile(`organizations.${index}.caFile`, caFile);
+    const warn = (message: string) => log.warn(message);
     return made(`organizations.${index}`, () =>
-      customerEngagement({ name, url, apiVersion, caFile, allowClearText, deadline, connections, auth: authentication(auth) }),
+      customerEngagement({ name, url, apiVersion, caFile, allowClearText, deadline, connections, auth: authentication(auth), warn }),
     );
   });
 }

@@ -74,7 +74,7 @@ function build(configuration: Configuration, roles: Roles, log: Logger) {
     throw new ConfigurationError(['organizations: expected at least one to repair']);
   }
   return {
-    engagements: roles.repair ? organizations(configuration) : [],
+    engagements: roles.repair ? organizations(configuration, log) : [],
     sources: roles.listen ? directorySources(configuration, log) : [],
     changes: changeLog(configuration, log),
   };

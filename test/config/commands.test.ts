@@ -110,3 +110,9 @@ it('config says where the settings come from', async () => {
     '# listener.readEvery from --listener.readEvery',
   ]);
 });
+
+it('an unknown flag is told without its value, which may be a secret whose path is misspelt', async () => {
+  const told = await refused('run', ['--directoris.0.password=S3cretPass'], USAGE);
+  expect(told).toContain("unknown option '--directoris.0.password'");
+  expect(told).not.toContain('S3cretPass');
+});
