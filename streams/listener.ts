@@ -1,9 +1,9 @@
-import { concat, type Observable, of } from 'rxjs';
+import { concat, defer, EMPTY, ignoreElements, type Observable, of, takeUntil, timer } from 'rxjs';
 import { backoff } from './backoff.ts';
 import type { ChangeEvent } from './change.ts';
 import { type ChangeLog, type ListenerLog, LogError } from './change-log.ts';
 import { DirectoryError, type DirectoryFailure, type DirectorySource } from './directory-source.ts';
-import { failWhenAborted, retryWithReports, sideBySide, withResource } from './operators.ts';
+import { aborted, failWhenAborted, retryWithReports, sideBySide, withResource } from './operators.ts';
 import { type ReadingSettings, readings } from './reading.ts';
 
 /** What a listener tells of its work; the runtime turns it into log lines. */
@@ -41,10 +41,29 @@ const DELAYS: Record<Exclude<DirectoryFailure, 'credentials'>, { first: number; 
 
 const LOG_DELAY = { first: 200, longest: 30_000 };
 
+/** Two sources are of one domain: no other try changes that, however often the domain was read. */
+class SharedDomain extends DirectoryError {}
+
+/** What is remembered of a source from one session to the next, also when the log is opened anew in between. */
+class Watched {
+  readonly source: DirectorySource;
+  failures = 0;
+  everRead = false;
+  positionRefused = false;
+  /** As its last session told. */
+  namingContext: string | undefined;
+  /** Why it is left alone, and until when by performance.now(). */
+  pause: { readonly error: Error; readonly until: number } | undefined;
+
+  constructor(source: DirectorySource) {
+    this.source = source;
+  }
+}
+
 /**
  * Watches directories and publishes every change to the log. Completes when the signal aborts, after the page in flight.
  * Errors with a FencedError when another listener took over, and with a DirectoryError of kind 'configuration' as long as
- * that directory was never read; everything else is tried again.
+ * that directory was never read or when two of them are of one domain; everything else is tried again.
  */
 export function listen(
   sources: readonly DirectorySource[],
@@ -52,6 +71,7 @@ export function listen(
   settings: ReadingSettings,
   signal: AbortSignal,
 ): Observable<ListenerReport> {
+  const all = sources.map((source) => new Watched(source));
   let failures = 0;
   const once = withResource(
     () => log.openListener(signal),
@@ -62,7 +82,10 @@ export function listen(
         failures = 0;
       };
       const watches = sideBySide(
-        (stop) => [failWhenAborted(listenerLog.lost, stop), ...sources.map((source) => watch(source, listenerLog, settings, stop, onRead))],
+        (stop) => [
+          failWhenAborted(listenerLog.lost, stop),
+          ...all.map((watched) => watch(watched, all, listenerLog, settings, stop, onRead)),
+        ],
         signal,
       );
       return concat(of(listening), watches);
@@ -77,19 +100,24 @@ export function listen(
 
 /** One directory: a session after the other, each until it breaks. */
 function watch(
-  source: DirectorySource,
+  watched: Watched,
+  all: readonly Watched[],
   log: ListenerLog,
   settings: ReadingSettings,
   signal: AbortSignal,
   onReadToEnd: () => void,
 ): Observable<ListenerReport> {
-  let failures = 0;
-  let everRead = false;
-  let positionRefused = false;
+  const { source } = watched;
+  const find = (namingContext: string) => {
+    const position = log.position(namingContext);
+    watched.everRead ||= position !== undefined;
+    return position;
+  };
   const once = withResource(
-    () => source.open((namingContext) => log.position(namingContext), signal),
+    () => source.open(find, signal),
     (session) => {
-      const resume = positionRefused ? { position: undefined, reason: 'the directory refused the position' } : session.resume;
+      claim(session.namingContext, watched, all);
+      const resume = watched.positionRefused ? { position: undefined, reason: 'the directory refused the position' } : session.resume;
       const connected: ListenerReport = {
         type: 'connected',
         source: source.name,
@@ -98,25 +126,49 @@ function watch(
         fullRead: resume.position === undefined ? resume.reason : undefined,
       };
       const onRead = () => {
-        failures = 0;
-        everRead = true;
-        positionRefused = false;
+        watched.failures = 0;
+        watched.everRead = true;
+        watched.positionRefused = false;
         onReadToEnd();
       };
       return concat(of(connected), readings(session, resume.position, log, settings, signal, onRead));
     },
   );
-  return retryWithReports(
+  const sessions = retryWithReports(
     once,
     (error) => {
-      if (!(error instanceof DirectoryError) || (error.failure === 'configuration' && !everRead)) return undefined;
-      positionRefused ||= error.failure === 'position';
-      failures += 1;
-      const milliseconds = error.failure === 'credentials' ? REFUSED_PASSWORD_DELAY : backoff(failures, DELAYS[error.failure]);
+      if (!(error instanceof DirectoryError) || error instanceof SharedDomain) return undefined;
+      if (error.failure === 'configuration' && !watched.everRead) return undefined;
+      watched.positionRefused ||= error.failure === 'position';
+      watched.failures += 1;
+      const milliseconds = error.failure === 'credentials' ? REFUSED_PASSWORD_DELAY : backoff(watched.failures, DELAYS[error.failure]);
+      watched.pause = { error, until: performance.now() + milliseconds };
       return waiting(source.name, error, milliseconds);
     },
     signal,
   );
+  const unlessStopped = defer(() => (signal.aborted ? EMPTY : sessions));
+  return concat(restOfPause(watched, signal), unlessStopped);
+}
+
+/** A log that is opened again and again must not lead to one try after the other: refused passwords lock an account out. */
+function restOfPause({ source, pause }: Watched, signal: AbortSignal): Observable<ListenerReport> {
+  const milliseconds = Math.ceil((pause?.until ?? 0) - performance.now());
+  if (pause === undefined || milliseconds <= 0) return EMPTY;
+  const rest = timer(milliseconds).pipe(ignoreElements(), takeUntil(aborted(signal)));
+  return concat(of(waiting(source.name, pause.error, milliseconds).report), rest);
+}
+
+/** Two sources that compare with the same known identities would each report every change. */
+function claim(namingContext: string, watched: Watched, all: readonly Watched[]): void {
+  const other = all.find((each) => each !== watched && each.namingContext?.toLowerCase() === namingContext.toLowerCase());
+  if (other !== undefined) {
+    throw new SharedDomain(
+      'configuration',
+      `${watched.source.name} and ${other.source.name} are both of ${namingContext}: put the urls of one domain into one entry of directories`,
+    );
+  }
+  watched.namingContext = namingContext;
 }
 
 function waiting(on: string, error: Error, milliseconds: number): { milliseconds: number; report: ListenerReport } {

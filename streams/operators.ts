@@ -57,7 +57,7 @@ export function withResource<R extends AsyncDisposable, T>(open: () => Promise<R
           close.pipe(catchError(() => EMPTY)),
           throwError(() => error),
         );
-      return concat(use(resource).pipe(catchError(closeAfter)), close).pipe(
+      return concat(defer(() => use(resource)).pipe(catchError(closeAfter)), close).pipe(
         finalize(() => {
           if (closing === undefined) close.subscribe({ error: () => {} });
         }),

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { FencedError, LogError } from '../../streams/change-log.ts';
 import { DirectoryError } from '../../streams/directory-source.ts';
 import { type ListenerReport, listen } from '../../streams/listener.ts';
+import type { Position } from '../../streams/position.ts';
 import type { ReadingSettings } from '../../streams/reading.ts';
 import { brief, MemoryChangeLog } from '../support/memory-change-log.ts';
 import { COMPUTER, guid, MemoryDirectory } from '../support/memory-directory.ts';
@@ -310,6 +311,27 @@ describe('failures of the directory', () => {
     expect(source.opened).toBe(3);
   });
 
+  test('SPEC rule 10: a refused password is not tried again sooner because the log is opened again and again', async () => {
+    const { source, log, start, reportsOf } = world();
+    source.interference = {
+      open: () => {
+        throw new DirectoryError('credentials', 'data 52e');
+      },
+    };
+    start();
+    for (let minute = 1; minute < 15; minute++) {
+      await passed(MINUTE);
+      log.lost.abort(new LogError('the lease is lost'));
+    }
+    await passed(30 * SECOND);
+    expect(log.opened).toBe(15);
+    expect(source.opened).toBe(1);
+    const waits = reportsOf('waiting').filter(({ error }) => error instanceof DirectoryError);
+    expect(waits.length).toBe(15);
+    await passed(MINUTE);
+    expect(source.opened).toBe(2);
+  });
+
   test('SPEC rule 5: a directory that cannot be reached is tried again with growing delays, shorter ones after a read', async () => {
     const { source, start, reportsOf } = world();
     let down = true;
@@ -370,6 +392,53 @@ describe('failures of the directory', () => {
     expect(second.outcome()).toBeUndefined();
     expect(second.reportsOf('waiting').length).toBe(1);
   });
+
+  test('a setting that is wrong is waited out also when the log was opened anew, or the process started anew, since it was read', async () => {
+    const reopened = world();
+    reopened.start();
+    await passed(MINUTE);
+    reopened.source.interference = {
+      open: () => {
+        throw new DirectoryError('configuration', 'the certificate expired');
+      },
+    };
+    reopened.log.lost.abort(new LogError('the lease is lost'));
+    await passed(30 * SECOND);
+    expect(reopened.log.opened).toBe(2);
+    expect(reopened.outcome()).toBeUndefined();
+    const again: unknown[] = [];
+    const { source, log } = world();
+    log.positions.set(source.namingContext, { ...(reopened.log.positions.get(source.namingContext) as Position) });
+    source.interference = {
+      page: () => {
+        throw new DirectoryError('configuration', 'the server gave no cookie');
+      },
+    };
+    listen([source], log, SETTINGS, new AbortController().signal).subscribe({ error: (error) => again.push(error) });
+    await passed(MINUTE);
+    expect(again).toEqual([]);
+  });
+
+  test.each(['never read before', 'read before'])(
+    'SPEC rule 1: two sources of one domain, %s: refused before anything is told twice, also when both open at once',
+    async (when) => {
+      const { source, directory, log, start, outcome } = world();
+      if (when === 'read before') {
+        const abort = new AbortController();
+        listen([source], log, SETTINGS, abort.signal).subscribe();
+        await passed(0);
+        abort.abort();
+        await passed(0);
+      }
+      directory.rename(guid('account', 1), 'x');
+      const other = new MemoryDirectorySource(directory);
+      start([source, other]);
+      await passed(0);
+      expect(outcome()).toMatchObject({ failure: 'configuration', message: expect.stringContaining('into one entry') });
+      expect(log.events.length).toBe(when === 'read before' ? 1 : 0);
+      expect([source.closed, other.closed]).toEqual([source.opened, 1]);
+    },
+  );
 
   test('SPEC rule 9: an object that cannot be used is set aside, and the others of its page are published', async () => {
     const { source, directory, log, start, reportsOf } = world({ accounts: 0 });
