@@ -31,6 +31,16 @@ export function aborted(signal: AbortSignal): Observable<void> {
   );
 }
 
+/** What is waited for; rejects with the reason of the signal as soon as that aborts. What comes later is dropped. */
+export function unlessAborted<T>(waiting: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
+  const onAbort = () => reject(signal.reason);
+  waiting.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  if (signal.aborted) onAbort();
+  else signal.addEventListener('abort', onAbort, { once: true });
+  return promise;
+}
+
 /** Errors with the reason of `lost` when that aborts; never emits. Completes when `stop` aborts. */
 export function failWhenAborted(lost: AbortSignal, stop: AbortSignal): Observable<never> {
   return aborted(lost).pipe(

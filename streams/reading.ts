@@ -25,7 +25,7 @@ import type { DirectorySession, Page } from './directory-source.ts';
 import { Draft } from './draft.ts';
 import type { ListenerReport } from './listener.ts';
 import type { Observation } from './observation.ts';
-import { aborted } from './operators.ts';
+import { aborted, unlessAborted } from './operators.ts';
 import type { Position } from './position.ts';
 
 export interface ReadingSettings {
@@ -80,15 +80,19 @@ export function readings(
   });
 }
 
-/** Page after page until there is nothing more to read, or until the signal aborts between two pages. */
+/**
+ * Page after page until there is nothing more to read, or until the signal aborts: then only what is being published is waited
+ * for, since a directory that hangs answers too late for a stop.
+ */
 function readOnce(session: DirectorySession, publisher: Publisher, signal: AbortSignal, onRead: () => void): Observable<ListenerReport> {
   return defer(() => {
     const reader = session.read(publisher.position);
     publisher.begin();
     let over = false;
     return defer(() => reader.next()).pipe(
+      takeUntil(aborted(signal)),
       concatMap(async (page) => {
-        const reports = await publisher.publish(page);
+        const reports = await publisher.publish(page, signal);
         over = page.last;
         if (over) onRead();
         return reports;
@@ -126,12 +130,13 @@ class Publisher {
     this.#begun = performance.now();
   }
 
-  async publish(page: Page): Promise<ListenerReport[]> {
+  /** Rejects when the signal aborts before there is anything to publish. */
+  async publish(page: Page, signal: AbortSignal): Promise<ListenerReport[]> {
     const reports: ListenerReport[] = [];
     const draft = new Draft(this.#log);
     for (const observation of page.observations) {
       try {
-        await this.#take(observation, draft);
+        await this.#take(observation, draft, signal);
       } catch (error) {
         if (!(error instanceof UnusableObservation)) throw error;
         reports.push({ type: 'set-aside', objectGUID: observation.objectGUID, dn: observation.dn, reason: error.message });
@@ -168,12 +173,12 @@ class Publisher {
     return position !== undefined && (this.#isBaseline || performance.now() - this.#stored >= this.#settings.positionEvery);
   }
 
-  async #take(observation: Observation, draft: Draft): Promise<void> {
+  async #take(observation: Observation, draft: Draft, signal: AbortSignal): Promise<void> {
     const { dc, domain } = this.#session;
     const observed: Observed = { time: new Date().toISOString(), dc, via: 'dirsync', dn: observation.dn };
     let detection = detect(observation, domain, observed, draft);
     if (detection.outcome === 'incomplete') {
-      const whole = await this.#session.readObject(observation.objectGUID);
+      const whole = await unlessAborted(this.#session.readObject(observation.objectGUID), signal);
       if (whole === undefined) throw new UnusableObservation('the directory reported a change of it but does not show the object');
       // Only the first report tells whether it came back from the dead: a whole living object looks the same either way.
       const found = whole.deleted ? whole : { ...observation, seen: whole.seen };

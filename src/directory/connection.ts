@@ -77,10 +77,10 @@ export class LdapConnection implements AsyncDisposable {
       // The server would take it for an anonymous logon and answer with success (RFC 4513 section 5.1.2).
       throw new DirectoryError('configuration', 'The password for the directory is empty');
     }
-    if (signal.aborted) throw aborted(signal);
+    if (signal.aborted) throw givenUp(signal);
     const connection = new LdapConnection(settings);
     const timer = setTimeout(() => connection.timedOut('connecting and logging on', settings.deadline), settings.deadline);
-    const onAbort = () => connection.fail(aborted(signal));
+    const onAbort = () => connection.fail(givenUp(signal));
     signal.addEventListener('abort', onAbort, { once: true });
     try {
       await connection.#event(settings.endpoint.security === 'tls' ? 'secureConnect' : 'connect');
@@ -274,6 +274,6 @@ function certificateAdvice(code: string): string {
   }
 }
 
-function aborted(signal: AbortSignal): DirectoryError {
+export function givenUp(signal: AbortSignal): DirectoryError {
   return new DirectoryError('unavailable', 'Opening the directory was given up', { cause: signal.reason });
 }

@@ -1,7 +1,7 @@
 import { DirectoryError, type DirectorySession, type DirectorySource } from '../../streams/directory-source.ts';
 import type { Position } from '../../streams/position.ts';
 import { type Candidate, chooseDomainController } from './choice.ts';
-import { type Credentials, LdapConnection } from './connection.ts';
+import { type Credentials, givenUp, LdapConnection } from './connection.ts';
 import { type Endpoint, parseEndpoint, trustedCertificates } from './endpoint.ts';
 import type { Warn } from './entry.ts';
 import { failed } from './failure.ts';
@@ -45,7 +45,17 @@ export function ldapDirectorySource(settings: DirectorySettings): DirectorySourc
   const open = async (find: (namingContext: string) => Position | undefined, signal: AbortSignal): Promise<DirectorySession> => {
     const ca = trustedCertificates(settings.caFile);
     const credentials: Credentials = { dn: settings.bindDn, password: await readPassword(settings) };
-    const connect = (endpoint: Endpoint, address?: string) => LdapConnection.open({ endpoint, address, ca, deadline }, credentials, signal);
+    // Until the session is there the signal ends whatever is under way, also where a server that hangs is waited for.
+    const opened: LdapConnection[] = [];
+    const giveUp = () => {
+      for (const connection of opened) connection.fail(givenUp(signal));
+    };
+    const connect = async (endpoint: Endpoint, address?: string): Promise<LdapConnection> => {
+      const connection = await LdapConnection.open({ endpoint, address, ca, deadline }, credentials, signal);
+      opened.push(connection);
+      if (signal.aborted) giveUp();
+      return connection;
+    };
     const reach = async (endpoint: Endpoint): Promise<Candidate & { endpoint: Endpoint }> => {
       const connection = await connect(endpoint);
       try {
@@ -55,17 +65,22 @@ export function ldapDirectorySource(settings: DirectorySettings): DirectorySourc
         throw error;
       }
     };
-    const { endpoint, connection, here, stored } = await chooseDomainController(
-      endpoints.map((endpoint) => () => reach(endpoint)),
-      find,
-    );
+    signal.addEventListener('abort', giveUp, { once: true });
     try {
-      // A name can stand for several servers: the second connection goes to the very one that answered.
-      const control = await connect(endpoint, connection.address);
-      return await LdapSession.start(connection, control, here, resumeFrom(stored, here), { pageSize, patience, heartbeat, warn });
-    } catch (error) {
-      await connection[Symbol.asyncDispose]();
-      throw error;
+      const { endpoint, connection, here, stored } = await chooseDomainController(
+        endpoints.map((endpoint) => () => reach(endpoint)),
+        find,
+      );
+      try {
+        // A name can stand for several servers: the second connection goes to the very one that answered.
+        const control = await connect(endpoint, connection.address);
+        return await LdapSession.start(connection, control, here, resumeFrom(stored, here), { pageSize, patience, heartbeat, warn });
+      } catch (error) {
+        await connection[Symbol.asyncDispose]();
+        throw error;
+      }
+    } finally {
+      signal.removeEventListener('abort', giveUp);
     }
   };
   return { name: endpoints.map(({ url }) => url).join(', '), open };

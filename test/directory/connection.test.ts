@@ -10,6 +10,7 @@ import {
   bindResponse,
   type Certificate,
   extendedResponse,
+  type LdapRequest,
   LdapServer,
   noticeOfDisconnection,
   searchDone,
@@ -80,13 +81,28 @@ describe('a logon', () => {
     expect(await failure({}, { password })).toMatchObject({ failure: 'configuration', message: expect.stringContaining('ENOENT') });
   });
 
-  it('ends when it is given up', async () => {
-    await using dc = await scripted({ logon: () => {} }, { deadline: 60_000 });
+  it.each<[string, (request: LdapRequest) => boolean]>([
+    ['logs on', ({ operation }) => operation === 0x60],
+    ['asks who answers', ({ operation, baseDN }) => operation === 0x63 && baseDN === ''],
+    ['asks for the domain', ({ baseDN }) => baseDN.startsWith('CN=Partitions')],
+    ['registers for change notification', ({ attributes }) => attributes.join() === 'highestCommittedUSN'],
+  ])('ends when it is given up while it %s at a server that hangs', async (_, hangs) => {
+    const answer = domainController();
+    let hanging = false;
+    await using dc = await scripted(
+      (request, client) => {
+        hanging ||= hangs(request);
+        return hanging ? undefined : answer(request, client);
+      },
+      { deadline: 60_000 },
+    );
     const controller = new AbortController();
     const opening = dc.source.open(nothingStored, controller.signal);
-    await expect.poll(() => dc.server.requests.length).toBe(1);
+    await expect.poll(() => hanging).toBe(true);
+    const begun = performance.now();
     controller.abort();
     await expect(opening).rejects.toMatchObject({ failure: 'unavailable', message: expect.stringContaining('given up') });
+    expect(performance.now() - begun).toBeLessThan(1_500);
     await expect.poll(() => dc.server.clients.every((client) => client.closed)).toBe(true);
   });
 });

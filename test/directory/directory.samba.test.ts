@@ -2,14 +2,18 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Attribute, Change, Client, Control } from 'ldapts';
+import { lastValueFrom } from 'rxjs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Authority } from '../../infra/testbed/authority.ts';
 import { type Bed, startBed } from '../../infra/testbed/bed.ts';
 import { type DirectorySettings, ldapDirectorySource } from '../../src/directory/source.ts';
 import type { DirectorySession, PageReader } from '../../streams/directory-source.ts';
+import { listen } from '../../streams/listener.ts';
 import type { Observation } from '../../streams/observation.ts';
 import type { Position } from '../../streams/position.ts';
+import { MemoryChangeLog } from '../support/memory-change-log.ts';
 import { NEVER, nothingStored } from './scripted-dc.ts';
 
 const SHOW_DELETED = new Control('1.2.840.113556.1.4.417', { critical: true });
@@ -303,5 +307,24 @@ describe('a domain controller that goes', () => {
     }
     await using next = await ldapDirectorySource(settings()).open(nothingStored, NEVER);
     expect(next.domain).toBe('CORP');
+  });
+
+  it('is frozen: a listener that is stopped while it reads leaves in about a second', async () => {
+    const log = new MemoryChangeLog();
+    const stop = new AbortController();
+    const source = ldapDirectorySource(settings({ deadline: 60_000 }));
+    const reports = listen([source], log, { readEvery: 100, readGap: 10, positionEvery: 60_000 }, stop.signal);
+    const stopped = lastValueFrom(reports);
+    await expect.poll(() => log.positions.size).toBe(1);
+    bed.directory.pause();
+    try {
+      await delay(500);
+      const begun = performance.now();
+      stop.abort();
+      await stopped;
+      expect(performance.now() - begun).toBeLessThan(1_800);
+    } finally {
+      bed.directory.resume();
+    }
   });
 });

@@ -627,6 +627,24 @@ describe('stopping', () => {
     },
   );
 
+  test.each(['a page', 'an object'] as const)('completes at once while it waits for %s from a directory that hangs', async (what) => {
+    const { source, directory, log, abort, start, outcome } = world();
+    start();
+    await passed(0);
+    const hang = () => new Promise<void>(() => {});
+    source.interference = what === 'a page' ? { page: hang } : { readObject: hang };
+    log.known.put(guid('account', 1), null);
+    directory.rename(guid('account', 1), 'x');
+    source.wakes.next();
+    await passed(SECOND);
+    abort.abort();
+    await passed(0);
+    expect(outcome()).toBe('completed');
+    expect([log.closed, source.closed]).toEqual([1, 1]);
+    expect(log.events).toEqual([]);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
   test('whoever unsubscribes has everything closed', async () => {
     const { source, log, start } = world();
     const subscription = start();
