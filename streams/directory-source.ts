@@ -35,6 +35,8 @@ export interface DirectorySession extends AsyncDisposable {
   /**
    * Reads one object whole, with null for what is not set; tombstones too. Undefined when there is no such object or it may not be
    * seen.
+   *
+   * @throws UnusableObject when only this object is refused @throws DirectoryError
    */
   readObject(objectGUID: string): Promise<Observation | undefined>;
 }
@@ -74,4 +76,9 @@ export class DirectoryError extends Error {
     super(message, options);
     this.failure = failure;
   }
+}
+
+/** One object that nothing can be made of; it says nothing about the others. */
+export class UnusableObject extends Error {
+  override readonly name = 'UnusableObject';
 }

@@ -21,7 +21,7 @@ import {
 import type { Observed } from './change.ts';
 import type { ListenerLog } from './change-log.ts';
 import { detect } from './detector.ts';
-import type { DirectorySession, Page } from './directory-source.ts';
+import { type DirectorySession, type Page, UnusableObject } from './directory-source.ts';
 import { Draft } from './draft.ts';
 import type { ListenerReport } from './listener.ts';
 import type { Observation } from './observation.ts';
@@ -138,7 +138,7 @@ class Publisher {
       try {
         await this.#take(observation, draft, signal);
       } catch (error) {
-        if (!(error instanceof UnusableObservation)) throw error;
+        if (!(error instanceof UnusableObject)) throw error;
         reports.push({ type: 'set-aside', objectGUID: observation.objectGUID, dn: observation.dn, reason: error.message });
       }
     }
@@ -179,17 +179,15 @@ class Publisher {
     let detection = detect(observation, domain, observed, draft);
     if (detection.outcome === 'incomplete') {
       const whole = await unlessAborted(this.#session.readObject(observation.objectGUID), signal);
-      if (whole === undefined) throw new UnusableObservation('the directory reported a change of it but does not show the object');
+      if (whole === undefined) throw new UnusableObject('the directory reported a change of it but does not show the object');
       // Only the first report tells whether it came back from the dead: a whole living object looks the same either way.
       const found = whole.deleted ? whole : { ...observation, seen: whole.seen };
       detection = detect(found, domain, { ...observed, dn: whole.dn }, draft);
       if (detection.outcome === 'incomplete')
-        throw new UnusableObservation('the object lacks objectClass, sAMAccountName or userAccountControl');
+        throw new UnusableObject('the object lacks objectClass, sAMAccountName or userAccountControl');
     }
     if (detection.outcome === 'changed') {
       draft.add(observation.objectGUID, detection.identity, detection.changes, !this.#isBaseline);
     }
   }
 }
-
-class UnusableObservation extends Error {}

@@ -21,6 +21,9 @@ export interface SearchEnd {
 
 export type SearchItem = { readonly entry: LdapEntry } | { readonly end: SearchEnd };
 
+/** More answers than this are no answer where one is asked for. */
+const A_FEW = 10;
+
 /** Never a time limit: the server would cut a long read off and call that an answer. */
 export function searchRequest(messageId: number, { attributes, controls = [], ...rest }: SearchParameters): SearchRequest {
   return new SearchRequest({ ...rest, messageId, attributes: [...attributes], controls: [...controls], timeLimit: 0, sizeLimit: 0 });
@@ -117,24 +120,30 @@ export class EntryStream implements Operation {
  * All entries of a search that can only have a few, taken at once; none when the base does not exist.
  *
  * @param what names the search in errors
- * @throws DirectoryError when it is refused, or goes on beyond `most` entries
+ * @param refused what a refusal means
+ * @throws DirectoryError when it is refused, or goes on beyond a few entries
  */
-export function findEntries(connection: LdapConnection, parameters: SearchParameters, what: string, most = 10): Promise<LdapEntry[]> {
+export function findEntries(
+  connection: LdapConnection,
+  parameters: SearchParameters,
+  what: string,
+  refused: (result: LdapResult, what: string) => Error = refusal,
+): Promise<LdapEntry[]> {
   const { promise, resolve, reject } = Promise.withResolvers<LdapEntry[]>();
   const entries: LdapEntry[] = [];
   const timer = setTimeout(() => connection.timedOut(what, connection.deadline), connection.deadline);
   connection.send((messageId) => searchRequest(messageId, parameters), {
     receive: (message) => {
       if (message.operation === Response.searchEntry) {
-        if (entries.push(readEntry(message.body)) <= most) return false;
-        reject(new DirectoryError('configuration', `${connection.name}: ${what} has more than ${most} answers`));
+        if (entries.push(readEntry(message.body)) <= A_FEW) return false;
+        reject(new DirectoryError('configuration', `${connection.name}: ${what} has more than ${A_FEW} answers`));
         return true;
       }
       if (message.operation === Response.searchReference) return false;
       if (message.operation !== Response.searchDone) throw unexpected(message);
       const result = readResult(message.body);
       if (result.code === ResultCode.noSuchObject) resolve([]);
-      else if (result.code !== ResultCode.success) reject(refusal(result, `${connection.name}: ${what}`));
+      else if (result.code !== ResultCode.success) reject(refused(result, `${connection.name}: ${what}`));
       else resolve(entries);
       return true;
     },

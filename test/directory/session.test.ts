@@ -355,6 +355,26 @@ describe('readObject', () => {
     );
   });
 
+  it.each([
+    [10, 'UnusableObject'],
+    [34, 'UnusableObject'],
+    [50, 'UnusableObject'],
+    [53, 'UnusableObject'],
+    [1, 'DirectoryError'],
+    [51, 'DirectoryError'],
+    [80, 'DirectoryError'],
+  ])('refused with %i is told as %s, and the session goes on (SPEC rule 9)', async (code, name) => {
+    const object: Script['object'] = ({ id }, client) => void client.send(searchDone(id, code, 'not this one'));
+    const dirSync: Script['dirSync'] = ({ id }, client) => void client.send(user(id, 1), dirSyncDone(id, 'c'));
+    await withSession({ object, dirSync }, async (session) => {
+      await expect(session.readObject(guidTextOf(1))).rejects.toMatchObject({
+        name,
+        message: expect.stringMatching(`object ${guidTextOf(1)} was refused .LDAP result ${code}: not this one`),
+      });
+      expect(await session.read(undefined).next()).toMatchObject({ last: true });
+    });
+  });
+
   it('does not take many objects for one', async () => {
     const object: Script['object'] = ({ id }, client) =>
       void client.send(...Array.from({ length: 20 }, (_, i) => user(id, i)), searchDone(id));

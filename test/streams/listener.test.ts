@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { FencedError, LogError } from '../../streams/change-log.ts';
-import { DirectoryError } from '../../streams/directory-source.ts';
+import { DirectoryError, UnusableObject } from '../../streams/directory-source.ts';
 import { type ListenerReport, listen } from '../../streams/listener.ts';
 import type { Position } from '../../streams/position.ts';
 import type { ReadingSettings } from '../../streams/reading.ts';
@@ -456,6 +456,25 @@ describe('failures of the directory', () => {
     await passed(SETTINGS.readGap);
     expect(log.events.map(({ objectGUID }) => objectGUID)).toEqual([guid('account', 1), guid('account', 3)]);
     expect(reportsOf('set-aside')).toMatchObject([{ objectGUID: guid('account', 2) }]);
+  });
+
+  test('SPEC rule 9: an object that the directory refuses to show is set aside with the reason, and stops nothing else', async () => {
+    const { source, directory, log, start, reportsOf } = world();
+    start();
+    await passed(0);
+    log.known.put(guid('account', 1), null);
+    for (let i = 1; i <= 3; i++) directory.rename(guid('account', i), `new${i}`);
+    source.interference = {
+      readObject: () => {
+        throw new UnusableObject('object 1 was refused (LDAP result 50)');
+      },
+    };
+    source.wakes.next();
+    await passed(SETTINGS.readGap);
+    expect(reportsOf('set-aside')).toMatchObject([{ objectGUID: guid('account', 1), reason: 'object 1 was refused (LDAP result 50)' }]);
+    expect(log.events.map(({ objectGUID }) => objectGUID)).toEqual([guid('account', 2), guid('account', 3)]);
+    expect(log.positions.get(source.namingContext)?.cookie).toBe('6');
+    expect(source.opened).toBe(1);
   });
 
   test('SPEC rule 1: too little seen of an unknown account: it is read whole; one that came back is restored', async () => {
