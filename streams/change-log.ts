@@ -33,9 +33,12 @@ export interface ChangeLog extends AsyncDisposable {
 export interface ListenerLog extends KnownIdentities, AsyncDisposable {
   /** Aborts, with its reason, when the lease is lost: another listener may be at work. */
   readonly lost: AbortSignal;
+  /** Also one that only says that the first read has begun. */
   position(namingContext: string): Position | undefined;
   /** How many identities are known. */
   count(): number;
+  /** Whether any identity of this domain is known. */
+  knows(domain: string): boolean;
   /**
    * Makes changes, identities and position visible together, durable when it resolves. One call at a time.
    *
@@ -52,7 +55,7 @@ export interface Batch {
   readonly changes: readonly Change[];
   /** What is known from now on; null for an account that is gone. */
   readonly identities: ReadonlyMap<string, Identity | null>;
-  /** Where to resume once this batch is durable. Absent in the middle of a read. */
+  /** Where to resume once this batch is durable. Absent in the middle of a read, but not at the beginning of the first one. */
   readonly position: Position | undefined;
 }
 
@@ -96,6 +99,7 @@ export interface ChangePage {
 }
 
 export interface LogStatus {
+  /** Of directories that were read to their ends. */
   readonly positions: readonly (Position & { time: string })[];
   readonly sequence: number;
   readonly identities: number;

@@ -2,8 +2,9 @@ import { concat, defer, EMPTY, ignoreElements, type Observable, of, takeUntil, t
 import { backoff } from './backoff.ts';
 import type { ChangeEvent } from './change.ts';
 import { type ChangeLog, type ListenerLog, LogError } from './change-log.ts';
-import { DirectoryError, type DirectoryFailure, type DirectorySource } from './directory-source.ts';
+import { DirectoryError, type DirectoryFailure, type DirectorySession, type DirectorySource } from './directory-source.ts';
 import { aborted, failWhenAborted, retryWithReports, sideBySide, withResource } from './operators.ts';
+import { isReadWhole } from './position.ts';
 import { type ReadingSettings, readings } from './reading.ts';
 
 /** What a listener tells of its work; the runtime turns it into log lines. */
@@ -110,14 +111,16 @@ function watch(
   const { source } = watched;
   const find = (namingContext: string) => {
     const position = log.position(namingContext);
-    watched.everRead ||= position !== undefined;
+    if (!isReadWhole(position)) return undefined;
+    watched.everRead = true;
     return position;
   };
   const once = withResource(
     () => source.open(find, signal),
     (session) => {
       claim(session.namingContext, watched, all);
-      const resume = watched.positionRefused ? { position: undefined, reason: 'the directory refused the position' } : session.resume;
+      const lost = watched.positionRefused ? 'the directory refused the position' : lossOf(session, log);
+      const resume = lost === undefined ? session.resume : { position: undefined, reason: lost };
       const connected: ListenerReport = {
         type: 'connected',
         source: source.name,
@@ -149,6 +152,12 @@ function watch(
   );
   const unlessStopped = defer(() => (signal.aborted ? EMPTY : sessions));
   return concat(restOfPause(watched, signal), unlessStopped);
+}
+
+/** Why the log has no position although it should. */
+function lossOf({ namingContext, domain }: DirectorySession, log: ListenerLog): string | undefined {
+  const isLost = log.position(namingContext) === undefined && log.knows(domain);
+  return isLost ? `the position is lost: the log knows accounts of ${domain}, but not up to where it was read` : undefined;
 }
 
 /** A log that is opened again and again must not lead to one try after the other: refused passwords lock an account out. */

@@ -15,8 +15,18 @@ export const Position = z.object({
 
   filter: z.string(),
   attributes: z.array(z.string()),
-  /** DirSync cookie, base64; opaque, of any length. */
+  /** DirSync cookie, base64; opaque, of any length. Empty: the first read has begun, and how far it came is not known. */
   cookie: z.string(),
 });
 
 export type Position = z.infer<typeof Position>;
+
+/** Stands in the log from the first page of the baseline to its end, so that a baseline that was cut off is no lost position. */
+export function begun(namingContext: string, dc: string): Position {
+  return { namingContext, dc, invocationId: '', highestCommittedUSN: '0', filter: '', attributes: [], cookie: '' };
+}
+
+/** The directory was read to its end at least once. */
+export function isReadWhole(position: Pick<Position, 'cookie'> | undefined): boolean {
+  return position !== undefined && position.cookie !== '';
+}

@@ -26,7 +26,7 @@ import { Draft } from './draft.ts';
 import type { ListenerReport } from './listener.ts';
 import type { Observation } from './observation.ts';
 import { aborted, unlessAborted } from './operators.ts';
-import type { Position } from './position.ts';
+import { begun, isReadWhole, type Position } from './position.ts';
 
 export interface ReadingSettings {
   /** Milliseconds after which the directory is read although it did not say that anything changed. */
@@ -111,6 +111,7 @@ class Publisher {
   readonly #settings: ReadingSettings;
   /** Until the directory was read whole for the first time, identities are learned and nobody is told. */
   #isBaseline = false;
+  #hasBegun = false;
   #isFull = false;
   #objects = 0;
   #begun = 0;
@@ -124,7 +125,11 @@ class Publisher {
   }
 
   begin(): void {
-    this.#isBaseline = this.#log.position(this.#session.namingContext) === undefined;
+    const { namingContext, domain } = this.#session;
+    const stored = this.#log.position(namingContext);
+    // Where accounts are known and no position is, it was lost, and what happened since has to be told (SPEC rule 5).
+    this.#isBaseline = stored === undefined ? !this.#log.knows(domain) : !isReadWhole(stored);
+    this.#hasBegun = stored !== undefined;
     this.#isFull = this.position === undefined;
     this.#objects = 0;
     this.#begun = performance.now();
@@ -142,9 +147,8 @@ class Publisher {
         reports.push({ type: 'set-aside', objectGUID: observation.objectGUID, dn: observation.dn, reason: error.message });
       }
     }
-    // A stored position says that the first read is over: one from the middle of it would make the rest look created.
-    const position = this.#isBaseline && !page.last ? undefined : page.position;
-    if (draft.identities.size > 0 || this.#isDue(position)) {
+    const position = this.#isBaseline && !page.last ? this.#begin() : page.position;
+    if (draft.identities.size > 0 || this.#isDue(position, page.last)) {
       const events = await this.#log.append({
         namingContext: this.#session.namingContext,
         changes: draft.changes,
@@ -169,8 +173,17 @@ class Publisher {
     return reports;
   }
 
-  #isDue(position: Position | undefined): boolean {
-    return position !== undefined && (this.#isBaseline || performance.now() - this.#stored >= this.#settings.positionEvery);
+  /** A position from the middle of the first read would make the rest look created: all that is stored is that it has begun. */
+  #begin(): Position | undefined {
+    if (this.#hasBegun) return undefined;
+    this.#hasBegun = true;
+    return begun(this.#session.namingContext, this.#session.dc);
+  }
+
+  /** A full read is never forgotten once it is over: the next start would do it again. */
+  #isDue(position: Position | undefined, last: boolean): boolean {
+    if (position === undefined) return false;
+    return this.#isBaseline || (this.#isFull && last) || performance.now() - this.#stored >= this.#settings.positionEvery;
   }
 
   async #take(observation: Observation, draft: Draft, signal: AbortSignal): Promise<void> {

@@ -4,10 +4,13 @@ import { type Change, ChangeEvent } from '../../streams/change.ts';
 import { type Batch, LogError, type LogStatus } from '../../streams/change-log.ts';
 import { type KnownIdentities, releasedName } from '../../streams/detector.ts';
 import { Identity, nameKey } from '../../streams/identity.ts';
-import { Position } from '../../streams/position.ts';
+import { isReadWhole, Position } from '../../streams/position.ts';
 import { isOpen, Link, Repair } from '../../streams/repair.ts';
 
 const SCHEMA_VERSION = '2';
+
+/** The character that follows `\\`. */
+const AFTER_BACKSLASH = ']';
 
 /** Tables with long rows have a rowid: new rows go to their end, and only short keys to random places. */
 const SCHEMA = `
@@ -114,6 +117,12 @@ export class StateStore implements KnownIdentities, Disposable {
     return Number(this.sql(`SELECT count(value) AS value FROM ${table}`).get()?.value ?? 0);
   }
 
+  /** Whether any identity of this domain is known; the index has them by their names. */
+  knows(domain: string): boolean {
+    const [from, to] = [fullName(domain, ''), `${nameKey(domain)}${AFTER_BACKSLASH}`];
+    return this.sql('SELECT 1 FROM identity WHERE name >= ? AND name < ? LIMIT 1').get(from, to) !== undefined;
+  }
+
   /**
    * Identities, events and released names may come in any order and more than once: the latest one stays. Of an account that is
    * gone the sequence stays, so that no older report brings it back.
@@ -180,14 +189,17 @@ export class StateStore implements KnownIdentities, Disposable {
     if (sequence > this.sequence) this.setMeta('sequence', String(sequence));
   }
 
+  /** Also one that only says that the first read has begun. */
   position(namingContext: string): Position | undefined {
     return parsed(Position, this.sql('SELECT value FROM position WHERE naming_context = ?').get(namingContext));
   }
 
+  /** Of directories that were read to their ends. */
   positions(): (Position & { time: string })[] {
     return this.sql('SELECT time, value FROM position')
       .all()
-      .map((row) => ({ ...Position.parse(JSON.parse(String(row.value))), time: String(row.time) }));
+      .map((row) => ({ ...Position.parse(JSON.parse(String(row.value))), time: String(row.time) }))
+      .filter(isReadWhole);
   }
 
   putPosition(position: Position, time: string): void {

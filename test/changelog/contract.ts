@@ -3,6 +3,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { eventId } from '../../streams/change.ts';
 import { type ChangeLog, FencedError, LogError } from '../../streams/change-log.ts';
+import { begun } from '../../streams/position.ts';
 import { create, expectKnown, expectSequence, history, isOrdered, lastByAccount, refreshUntil, remove, rename } from './expectations.ts';
 import { type Deed, DOMAIN, guid, link, Model, NAMING_CONTEXT, person, position, repair } from './model.ts';
 import { eventually, Pages } from './pages.ts';
@@ -174,6 +175,32 @@ export function contract(engine: Engine): void {
       expect(repairer.identity(guid(1))?.sAMAccountName).toBe('lee');
       expect(repairer.identity(guid(2))).toBeUndefined();
       expect(repairer.holder(DOMAIN, 'Lee')).toBe(guid(1));
+    });
+
+    it('takes a first read that has begun for none that is over, and knows of which domains it has accounts (SPEC rules 4, 5)', async () => {
+      const place = await engine.place();
+      {
+        await using log = place.open();
+        await using listener = await log.openListener(NEVER);
+        expect(listener.knows(DOMAIN)).toBe(false);
+        const [gone, one] = [new Map([[guid(1), null]]), new Map([[guid(1), person(1)]])];
+        await listener.append({ namingContext: NAMING_CONTEXT, changes: [], identities: one, position: begun(NAMING_CONTEXT, 'dc1') });
+        expect(['corp', 'COR', 'CORPS', 'COR%'].map((domain) => listener.knows(domain))).toEqual([true, false, false, false]);
+        await listener.append({ namingContext: NAMING_CONTEXT, changes: [], identities: gone, position: undefined });
+        expect(listener.knows(DOMAIN)).toBe(false);
+        await listener.append({ namingContext: NAMING_CONTEXT, changes: [], identities: one, position: undefined });
+      }
+      await using log = place.open();
+      await using listener = await log.openListener(NEVER);
+      await using repairer = await log.openRepairer('contoso', NEVER);
+      expect(listener.position(NAMING_CONTEXT)).toEqual(begun(NAMING_CONTEXT, 'dc1'));
+      expect(listener.knows(DOMAIN)).toBe(true);
+      await repairer.refresh();
+      expect(repairer.baselined).toBe(false);
+      expect((await log.status()).positions).toEqual([]);
+      await listener.append({ namingContext: NAMING_CONTEXT, changes: [], identities: new Map(), position: position('over') });
+      expect(repairer.baselined).toBe(true);
+      expect((await log.status()).positions).toMatchObject([position('over')]);
     });
 
     it('has recorded repairs and links after reopening, in the order of the calls (SPEC rule 7)', async () => {

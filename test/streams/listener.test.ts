@@ -9,6 +9,7 @@ import { COMPUTER, guid, MemoryDirectory } from '../support/memory-directory.ts'
 import { MemoryDirectorySource } from '../support/memory-directory-source.ts';
 
 const SETTINGS: ReadingSettings = { readEvery: 30_000, readGap: 10, positionEvery: 60_000 };
+const NEVER = new AbortController().signal;
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
 
@@ -58,14 +59,14 @@ function expectExact({ directory, log }: { directory: MemoryDirectory; log: Memo
 const passed = (milliseconds: number) => vi.advanceTimersByTimeAsync(milliseconds);
 
 describe('reading', () => {
-  test('SPEC rule 1: the first read is the baseline: no event, no position before its end, progress to the end', async () => {
+  test('SPEC rule 1: the first read is the baseline: no event, no place to go on from before its end, progress to the end', async () => {
     const { source, log, start, reportsOf } = world({ accounts: 7 });
     source.positionEvery = 1;
     start();
     await passed(0);
     expect(log.events).toEqual([]);
     expect(log.known.identities.size).toBe(7);
-    expect(log.batches.map(({ position }) => position?.cookie)).toEqual([undefined, undefined, undefined, '7']);
+    expect(log.batches.map(({ position }) => position?.cookie)).toEqual(['', undefined, undefined, '7']);
     expect(reportsOf('read-progress').map(({ objects, done }) => [objects, done])).toEqual([
       [2, false],
       [4, false],
@@ -87,7 +88,7 @@ describe('reading', () => {
   });
 
   test('SPEC rule 1: a baseline cut off in the middle begins again, and still emits nothing', async () => {
-    const { source, log, directory, start } = world({ accounts: 7 });
+    const { source, log, directory, start, reportsOf } = world({ accounts: 7 });
     source.interference = {
       page: (page) => {
         if (page === 3 && source.opened === 1) source.lose();
@@ -95,7 +96,7 @@ describe('reading', () => {
     };
     start();
     await passed(0);
-    expect([...log.positions]).toEqual([]);
+    expect([...log.positions.values()].map(({ cookie }) => cookie)).toEqual(['']);
     expect(log.known.identities.size).toBe(4);
     directory.rename(guid('account', 1), 'renamed');
     directory.delete(guid('account', 2));
@@ -103,6 +104,27 @@ describe('reading', () => {
     expect(source.reads).toEqual([undefined, undefined]);
     expect(log.events).toEqual([]);
     expect(log.known.identities).toEqual(directory.identities());
+    expect(reportsOf('connected').map(({ fullRead }) => fullRead)).toEqual(['nothing stored', 'nothing stored']);
+  });
+
+  test('SPEC rule 4: a baseline that was stopped in the middle is none for repairers, nor for the next start', async () => {
+    const { source, log, directory, start, abort, ended } = world({ accounts: 7 });
+    source.interference = {
+      page: (page) => {
+        if (page === 3) abort.abort();
+      },
+    };
+    start();
+    await ended;
+    expect((await log.openRepairer('contoso', NEVER)).baselined).toBe(false);
+    directory.rename(guid('account', 1), 'renamed');
+    source.interference = {};
+    listen([source], log, SETTINGS, NEVER).subscribe();
+    await passed(0);
+    expect(source.reads).toEqual([undefined, undefined]);
+    expect(log.events).toEqual([]);
+    expect(log.known.identities).toEqual(directory.identities());
+    expect((await log.openRepairer('contoso', NEVER)).baselined).toBe(true);
   });
 
   test('SPEC rule 1: goes on at the stored position', async () => {
@@ -116,7 +138,7 @@ describe('reading', () => {
     const again = world();
     again.log.known.identities.clear();
     const reports: ListenerReport[] = [];
-    listen([source], log, SETTINGS, new AbortController().signal).subscribe((report) => reports.push(report));
+    listen([source], log, SETTINGS, NEVER).subscribe((report) => reports.push(report));
     await passed(0);
     expect(source.reads).toEqual([undefined, '3']);
     expect(log.events.map(brief)).toEqual([`${guid('account', 2)}-1 renamed user2 other`]);
@@ -294,6 +316,63 @@ describe('failures of the directory', () => {
     expect(log.events.length).toBe(7);
   });
 
+  test('SPEC rules 1, 3, 5: no position although accounts are known: everything is read, and each difference is told', async () => {
+    const w = world({ accounts: 5 });
+    const { source, directory, log, start, abort, ended } = w;
+    start();
+    await passed(0);
+    directory.rename(guid('account', 1), 'first');
+    source.wakes.next();
+    await passed(SECOND);
+    abort.abort();
+    await ended;
+    log.positions.clear();
+    directory.rename(guid('account', 1), 'second');
+    directory.delete(guid('account', 2));
+    const reports: ListenerReport[] = [];
+    listen([source], log, SETTINGS, NEVER).subscribe((report) => reports.push(report));
+    await passed(0);
+    expect(source.reads.at(-1)).toBeUndefined();
+    expect(reports.find(({ type }) => type === 'connected')).toMatchObject({ fullRead: expect.stringContaining('position is lost') });
+    expect(log.events.map(({ kind, before, after }) => [kind, before?.sAMAccountName, after?.sAMAccountName])).toEqual([
+      ['renamed', 'user1', 'first'],
+      ['renamed', 'first', 'second'],
+      ['deleted', 'user2', undefined],
+    ]);
+    expectExact(w);
+    expect(log.positions.get(source.namingContext)?.cookie).toBe(String(directory.usn));
+  });
+
+  test('SPEC rule 1: a domain is read for the first time beside one that is known', async () => {
+    const { source, log, start, abort, ended } = world();
+    start();
+    await passed(0);
+    abort.abort();
+    await ended;
+    const directory = new MemoryDirectory();
+    for (const sAMAccountName of ['pc1', 'pc2', 'pc3']) directory.create({ sAMAccountName, objectClass: COMPUTER });
+    directory.create({ sAMAccountName: 'user1' });
+    const other = new MemoryDirectorySource(directory, 'other');
+    other.domain = 'OTHER';
+    listen([source, other], log, SETTINGS, NEVER).subscribe();
+    await passed(SECOND);
+    expect(log.events).toEqual([]);
+    expect([...log.positions.keys()]).toEqual([source.namingContext, other.namingContext]);
+    expect(log.known.identities.size).toBe(4);
+  });
+
+  test('SPEC rule 5: a full read without a difference stores where to go on, also in a process that has just begun', async () => {
+    const { source, log, directory, start } = world();
+    start();
+    await passed(0);
+    directory.create({ sAMAccountName: 'pc1', objectClass: COMPUTER });
+    source.resumeRefused = 'read with other attributes';
+    source.lose();
+    await passed(SECOND);
+    expect(log.events).toEqual([]);
+    expect(log.batches.at(-1)).toMatchObject({ changes: [], position: { cookie: '4' } });
+  });
+
   test('SPEC rule 10: a refused password is tried again after 15 minutes, not before', async () => {
     const { source, start, reportsOf } = world();
     source.interference = {
@@ -414,7 +493,7 @@ describe('failures of the directory', () => {
         throw new DirectoryError('configuration', 'the server gave no cookie');
       },
     };
-    listen([source], log, SETTINGS, new AbortController().signal).subscribe({ error: (error) => again.push(error) });
+    listen([source], log, SETTINGS, NEVER).subscribe({ error: (error) => again.push(error) });
     await passed(MINUTE);
     expect(again).toEqual([]);
   });

@@ -10,8 +10,8 @@ import {
   type RepairerLog,
 } from '../../streams/change-log.ts';
 import { type KnownIdentities, releasedName } from '../../streams/detector.ts';
-import { type Identity, nameKey } from '../../streams/identity.ts';
-import type { Position } from '../../streams/position.ts';
+import { type Identity, nameKey, sameName } from '../../streams/identity.ts';
+import { isReadWhole, type Position } from '../../streams/position.ts';
 import { isOpen, type Link, type Repair } from '../../streams/repair.ts';
 
 /** What is known of accounts, changed one by one; names belong to whoever took them last. */
@@ -100,6 +100,7 @@ export class MemoryChangeLog implements ChangeLog {
       lost,
       position: (namingContext) => this.positions.get(namingContext),
       count: () => known.identities.size,
+      knows: (domain) => [...known.identities.values()].some((identity) => sameName(identity.domain, domain)),
       identity: (objectGUID) => known.identity(objectGUID),
       holder: (domain, name) => known.holder(domain, name),
       formerHolder: (domain, name) => known.formerHolder(domain, name),
@@ -125,7 +126,7 @@ export class MemoryChangeLog implements ChangeLog {
       confirm: () => guarded('confirm', () => lost.throwIfAborted()),
       changes: this.#changes(guarded),
       get baselined() {
-        return log.positions.size > 0;
+        return [...log.positions.values()].some(isReadWhole);
       },
       identity: (objectGUID) => known.identity(objectGUID),
       holder: (domain, name) => known.holder(domain, name),

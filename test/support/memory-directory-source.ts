@@ -16,6 +16,8 @@ export class MemoryDirectorySource implements DirectorySource {
   readonly name: string;
   readonly namingContext: string;
   readonly directory: MemoryDirectory;
+  /** NetBIOS name. */
+  domain: string;
   pageSize = 2;
   /** Every so many pages the directory gives a position in the middle of a read; 0: never. */
   positionEvery = 0;
@@ -34,6 +36,7 @@ export class MemoryDirectorySource implements DirectorySource {
 
   constructor(directory: MemoryDirectory, name = 'memory') {
     this.directory = directory;
+    this.domain = directory.domain;
     this.name = name;
     this.namingContext = `DC=${name}`;
   }
@@ -49,7 +52,7 @@ export class MemoryDirectorySource implements DirectorySource {
       stored && !this.resumeRefused ? { position: stored } : { position: undefined, reason: this.resumeRefused ?? 'nothing stored' };
     return {
       namingContext: this.namingContext,
-      domain: this.directory.domain,
+      domain: this.domain,
       dc: 'dc1',
       resume,
       wakes: this.wakes,

@@ -70,6 +70,7 @@ export class KafkaLog implements ChangeLog {
       lost: lease.lost,
       position: (namingContext) => store.position(namingContext),
       count: () => store.count('identity'),
+      knows: (domain) => store.knows(domain),
       identity: (objectGUID) => store.identity(objectGUID),
       holder: (domain, name) => store.holder(domain, name),
       formerHolder: (domain, name) => store.formerHolder(domain, name),

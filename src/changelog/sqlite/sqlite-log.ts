@@ -61,6 +61,7 @@ export class SqliteLog implements ChangeLog {
       lost: new AbortController().signal,
       position: (namingContext) => store.position(namingContext),
       count: () => store.count('identity'),
+      knows: (domain) => store.knows(domain),
       identity: (objectGUID) => store.identity(objectGUID),
       holder: (domain, name) => store.holder(domain, name),
       formerHolder: (domain, name) => store.formerHolder(domain, name),
