@@ -1,6 +1,6 @@
 import { copyFileSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
-import kafkajs, { type Admin } from 'kafkajs';
+import type { Admin } from 'kafkajs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Bed, startBed } from '../../infra/testbed/bed.ts';
 import { kafkaClient } from '../../src/changelog/kafka/client.ts';
@@ -139,17 +139,7 @@ describe('the cache of the log on Kafka', { concurrent: true }, () => {
   it('is rebuilt when it is older than the marks of deletions in the topics', async () => {
     const place = kafkaPlace(bed);
     const model = await prepare(place);
-    await admin.alterConfigs({
-      validateOnly: false,
-      resources: (['state', 'position', 'link'] as const).map((topic) => ({
-        type: kafkajs.ConfigResourceTypes.TOPIC,
-        name: place.settings.topicPrefix + TOPICS[topic].name,
-        configEntries: [
-          { name: 'cleanup.policy', value: 'compact' },
-          { name: 'delete.retention.ms', value: '1' },
-        ],
-      })),
-    });
+    place.cacheLifetime = 1;
     await expectWhole(place, model);
     expect(place.rebuilds).toContain('it is older than the marks of deletions in the topics');
   });

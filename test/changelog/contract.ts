@@ -182,25 +182,20 @@ export function contract(engine: Engine): void {
       {
         await using log = place.open();
         await using listener = await log.openListener(NEVER);
-        expect(listener.knows(DOMAIN)).toBe(false);
-        const [gone, one] = [new Map([[guid(1), null]]), new Map([[guid(1), person(1)]])];
-        await listener.append({ namingContext: NAMING_CONTEXT, changes: [], identities: one, position: begun(NAMING_CONTEXT, 'dc1') });
+        const known = { namingContext: NAMING_CONTEXT, changes: [], identities: new Map([[guid(1), person(1)]]) };
+        await listener.append({ ...known, position: begun(NAMING_CONTEXT, 'dc1') });
         expect(['corp', 'COR', 'CORPS', 'COR%'].map((domain) => listener.knows(domain))).toEqual([true, false, false, false]);
-        await listener.append({ namingContext: NAMING_CONTEXT, changes: [], identities: gone, position: undefined });
+        await listener.append({ ...known, identities: new Map([[guid(1), null]]), position: undefined });
         expect(listener.knows(DOMAIN)).toBe(false);
-        await listener.append({ namingContext: NAMING_CONTEXT, changes: [], identities: one, position: undefined });
+        await listener.append({ ...known, position: undefined });
       }
       await using log = place.open();
       await using listener = await log.openListener(NEVER);
       await using repairer = await log.openRepairer('contoso', NEVER);
       expect(listener.position(NAMING_CONTEXT)).toEqual(begun(NAMING_CONTEXT, 'dc1'));
-      expect(listener.knows(DOMAIN)).toBe(true);
-      await repairer.refresh();
-      expect(repairer.baselined).toBe(false);
-      expect((await log.status()).positions).toEqual([]);
+      expect([listener.knows(DOMAIN), repairer.baselined, (await log.status()).positions]).toEqual([true, false, []]);
       await listener.append({ namingContext: NAMING_CONTEXT, changes: [], identities: new Map(), position: position('over') });
       expect(repairer.baselined).toBe(true);
-      expect((await log.status()).positions).toMatchObject([position('over')]);
     });
 
     it('has recorded repairs and links after reopening, in the order of the calls (SPEC rule 7)', async () => {

@@ -8,6 +8,8 @@ import type { Place } from './contract.ts';
 export interface KafkaPlace extends Place {
   readonly settings: KafkaSettings;
   open(instance?: string, more?: Partial<KafkaSettings>): KafkaLog;
+  /** Of caches that are opened from now on. */
+  cacheLifetime: number | undefined;
   cacheFile(instance?: string): string;
   /** What was set aside, and why caches were rebuilt. */
   readonly setAside: { where: string; why: string }[];
@@ -30,16 +32,18 @@ export function kafkaPlace(bed: Bed, more: Partial<KafkaSettings> = {}): KafkaPl
   const setAside: { where: string; why: string }[] = [];
   const rebuilds: string[] = [];
   const cacheFile = (instance = 'main') => join(bed.path, 'caches', topicPrefix, instance, 'cache.db');
-  return {
+  const place: KafkaPlace = {
     settings,
     setAside,
     rebuilds,
     cacheFile,
+    cacheLifetime: undefined,
     open: (instance, changed = {}) =>
       new KafkaLog(
         { ...settings, ...changed },
         {
           cacheFile: cacheFile(instance),
+          ...(place.cacheLifetime !== undefined && { cacheLifetime: place.cacheLifetime }),
           onSetAside: (where, why) => setAside.push({ where, why }),
           onRebuild: (why) => rebuilds.push(why),
         },
@@ -47,4 +51,5 @@ export function kafkaPlace(bed: Bed, more: Partial<KafkaSettings> = {}): KafkaPl
     program: (work) => ({ engine: 'kafka', settings, cacheFile: cacheFile('appender'), ...work }),
     takeOver: () => TransactionalWriter.open(kafkaClient(settings), `${topicPrefix}namesake-listener`, []),
   };
+  return place;
 }

@@ -72,11 +72,11 @@ describe('topics', { concurrent: true }, () => {
       return Object.fromEntries(entries.map(({ configName, configValue }) => [configName, configValue]));
     };
     const week = String(7 * DAY);
-    const history = { 'cleanup.policy': 'delete', 'retention.ms': String(400 * DAY) };
+    const history = { 'cleanup.policy': 'delete', 'retention.bytes': '-1', 'retention.ms': String(400 * DAY) };
     const compacted = { 'cleanup.policy': 'compact', 'delete.retention.ms': week };
     expect(settings(topicOf(place, 'change'))).toMatchObject(history);
     // The journal of repairs is forever, whatever the retention of events.
-    expect(settings(topicOf(place, 'repair'))).toMatchObject({ 'cleanup.policy': 'delete', 'retention.ms': '-1' });
+    expect(settings(topicOf(place, 'repair'))).toMatchObject({ ...history, 'retention.ms': '-1' });
     for (const name of ['state', 'position', 'link'] as const) expect(settings(topicOf(place, name))).toMatchObject(compacted);
     const { topics } = await admin.fetchTopicMetadata({ topics: names.map((name) => topicOf(place, name)) });
     const partitions = Object.fromEntries(
@@ -92,7 +92,20 @@ describe('topics', { concurrent: true }, () => {
         { topic: topicOf(place, 'change'), configEntries: [{ name: 'cleanup.policy', value: 'compact' }] },
         { topic: topicOf(place, 'state'), configEntries: [{ name: 'cleanup.policy', value: 'compact,delete' }] },
         { topic: topicOf(place, 'position'), numPartitions: 2, configEntries: [{ name: 'cleanup.policy', value: 'compact' }] },
-        { topic: topicOf(place, 'repair'), configEntries: [{ name: 'retention.ms', value: String(7 * DAY) }] },
+        {
+          topic: topicOf(place, 'repair'),
+          configEntries: [
+            { name: 'retention.ms', value: String(7 * DAY) },
+            { name: 'retention.bytes', value: '1000000' },
+          ],
+        },
+        {
+          topic: topicOf(place, 'link'),
+          configEntries: [
+            { name: 'cleanup.policy', value: 'compact' },
+            { name: 'delete.retention.ms', value: String(DAY - 1) },
+          ],
+        },
       ],
     });
     await using log = place.open();
@@ -103,7 +116,9 @@ describe('topics', { concurrent: true }, () => {
     expect(message).toContain(`${topicOf(place, 'state')} has cleanup.policy=compact,delete and needs compact`);
     expect(message).toContain(`${topicOf(place, 'position')} has 2 partitions and needs 1`);
     expect(message).toContain(`${topicOf(place, 'repair')} has retention.ms=${7 * DAY} and needs -1, that is forever`);
-    await admin.deleteTopics({ topics: ['change', 'state', 'position', 'repair'].map((name) => topicOf(place, name as 'change')) });
+    expect(message).toContain(`${topicOf(place, 'repair')} has retention.bytes=1000000 and needs -1, that is without a limit`);
+    expect(message).toContain(`${topicOf(place, 'link')} has delete.retention.ms=${DAY - 1} and needs at least ${DAY}`);
+    await admin.deleteTopics({ topics: Object.values(TOPICS).map(({ name }) => place.settings.topicPrefix + name) });
     // Corrected, the same log can be opened.
     await using _listener = await eventually(() => log.openListener(NEVER).catch(() => undefined));
   });

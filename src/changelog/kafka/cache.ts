@@ -61,8 +61,8 @@ const Anchor = z.object({ offset: z.string(), digest: z.string() });
 
 export interface CacheSettings {
   readonly topicPrefix: string;
-  /** Milliseconds for which the topics keep the marks of deletions: a cache that is older has missed some. */
-  readonly deleteRetention: number;
+  /** Milliseconds, no more than the topics keep the marks of deletions: a cache that is older has missed some. */
+  readonly lifetime: number;
   /** Told of records that cannot be understood; they are passed over (SPEC rule 9). */
   readonly onSetAside: (where: string, why: string) => void;
   readonly onRebuild: (why: string) => void;
@@ -99,6 +99,8 @@ export class TopicCache {
       const next = checkpoint?.next[`${range.topic}/${range.partition}`];
       return next === undefined ? range : { ...range, from: BigInt(next) };
     });
+    // Until they are read again identities look gone, also to repairers at work in this process. With topics as they have to be that
+    // takes an instance that has read nothing up for a day; otherwise it happens at the start, when nobody is at work yet.
     if (checkpoint === undefined) this.#clear(part);
     if (news.some(({ from, end }) => from < end) && !(await this.#read(news))) {
       this.#settings.onRebuild('it belongs to topics that have been replaced');
@@ -235,8 +237,7 @@ export class TopicCache {
       return undefined;
     };
     if (stored.of !== of) return unusable('it belongs to another cluster or topic prefix');
-    if (Date.now() - stored.time >= this.#settings.deleteRetention)
-      return unusable('it is older than the marks of deletions in the topics');
+    if (Date.now() - stored.time >= this.#settings.lifetime) return unusable('it is older than the marks of deletions in the topics');
     for (const { topic, partition, low, high } of offsets) {
       const next = BigInt(stored.next[`${topic}/${partition}`] ?? low);
       if (next > high || next < low) return unusable(`it does not fit to what ${topic} holds`);

@@ -19,6 +19,8 @@ import { TransactionalWriter } from './transactions.ts';
 export interface KafkaLogOptions {
   /** ':memory:' for a look that leaves nothing behind. */
   readonly cacheFile: string;
+  /** Milliseconds after which the cache is read anew in any case. Default: for as long as the topics keep the marks of deletions. */
+  readonly cacheLifetime?: number;
   readonly onSetAside: (where: string, why: string) => void;
   readonly onRebuild: (why: string) => void;
 }
@@ -171,6 +173,7 @@ export class KafkaLog implements ChangeLog {
     const { cacheFile, onSetAside, onRebuild } = this.#options;
     await this.#admin.connect();
     const { deleteRetention } = await ensureTopics(this.#admin, this.#settings, create);
+    const lifetime = Math.min(deleteRetention, this.#options.cacheLifetime ?? deleteRetention);
     const inMemory = cacheFile === ':memory:';
     if (!inMemory) mkdirSync(dirname(cacheFile), { recursive: true });
     const lock = inMemory ? undefined : FileLease.tryAcquire(`${cacheFile}.lock`);
@@ -179,7 +182,7 @@ export class KafkaLog implements ChangeLog {
     }
     try {
       const { topicPrefix } = this.#settings;
-      return { cache: new TopicCache(cacheFile, this.#kafka, this.#admin, { topicPrefix, deleteRetention, onSetAside, onRebuild }), lock };
+      return { cache: new TopicCache(cacheFile, this.#kafka, this.#admin, { topicPrefix, lifetime, onSetAside, onRebuild }), lock };
     } catch (error) {
       lock?.[Symbol.dispose]();
       throw error;

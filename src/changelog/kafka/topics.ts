@@ -8,6 +8,11 @@ import type { KafkaSettings } from './client.ts';
 const KNOWN_WITHIN = 10_000;
 const POLL = 50;
 const FOREVER = -1;
+/**
+ * Milliseconds for which a compacted topic has to keep the mark of a deletion, Kafka's own default. A cache that is older is read
+ * anew, and while repairs are under way that would make accounts look deleted for a moment.
+ */
+const MARKS_KEPT = 24 * 3_600_000;
 const NOT_YET_KNOWN = ['UNKNOWN_TOPIC_OR_PARTITION', 'LEADER_NOT_AVAILABLE'];
 
 /**
@@ -53,7 +58,16 @@ export async function ensureTopics(admin: Admin, settings: KafkaSettings, create
       const wish = needed === FOREVER ? `${FOREVER}, that is forever` : `at least ${needed}`;
       problems.push(`topic ${name} has retention.ms=${kept} and needs ${wish}`);
     }
-    if (wanted.cleanup === 'compact') deleteRetentions.push(Number(value('delete.retention.ms')));
+    // The broker's default for it can drop what retention.ms keeps.
+    const bytes = Number(value('retention.bytes'));
+    if (wanted.cleanup === 'delete' && bytes !== FOREVER) {
+      problems.push(`topic ${name} has retention.bytes=${bytes} and needs ${FOREVER}, that is without a limit`);
+    }
+    const marksKept = Number(value('delete.retention.ms'));
+    if (wanted.cleanup === 'compact') {
+      deleteRetentions.push(marksKept);
+      if (marksKept < MARKS_KEPT) problems.push(`topic ${name} has delete.retention.ms=${marksKept} and needs at least ${MARKS_KEPT}`);
+    }
   }
   if (problems.length > 0) throw new LogError(`${problems.join('; ')}. Correct the topics, or choose another log.kafka.topicPrefix`);
   return { deleteRetention: Math.min(...deleteRetentions) };
@@ -65,7 +79,7 @@ async function describe(admin: Admin, names: readonly string[]): Promise<Describ
   const resources = names.map((name) => ({
     type: kafkajs.ConfigResourceTypes.TOPIC,
     name,
-    configNames: ['cleanup.policy', 'delete.retention.ms', 'retention.ms'],
+    configNames: ['cleanup.policy', 'delete.retention.ms', 'retention.bytes', 'retention.ms'],
   }));
   for (const deadline = Date.now() + KNOWN_WITHIN; ; await sleep(POLL)) {
     try {
@@ -90,7 +104,7 @@ async function describe(admin: Admin, names: readonly string[]): Promise<Describ
 function configOf(topic: Topic, settings: KafkaSettings): Record<string, string> {
   return topic.cleanup === 'compact'
     ? { 'cleanup.policy': 'compact', 'delete.retention.ms': String(topic.deleteRetention) }
-    : { 'cleanup.policy': 'delete', 'retention.ms': String(retentionOf(topic, settings)) };
+    : { 'cleanup.policy': 'delete', 'retention.bytes': String(FOREVER), 'retention.ms': String(retentionOf(topic, settings)) };
 }
 
 /** The history of repairs is their journal too. */
