@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import type { z } from 'zod';
 import { type Change, ChangeEvent } from '../../streams/change.ts';
@@ -43,23 +44,43 @@ export class StateStore implements KnownIdentities, Disposable {
   /**
    * @param file path, or ':memory:'
    * @param durable whether a commit must survive a power cut (a log) or may be lost and read again (a cache)
+   * @param readOnly for a look: takes no lock and writes nothing, so that whoever is at work is neither waited for nor kept waiting
    */
-  constructor(file: string, { durable }: { durable: boolean }) {
-    this.database = new DatabaseSync(file, { timeout: 10_000 });
+  constructor(file: string, { durable, readOnly = false }: { durable: boolean; readOnly?: boolean }) {
+    this.database = new DatabaseSync(file, { timeout: 10_000, readOnly });
     try {
+      if (readOnly) {
+        if (!this.isEmpty) this.#checkSchema(file, this.meta('schema'));
+        return;
+      }
       this.database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${durable ? 'FULL' : 'NORMAL'}; PRAGMA cache_size = -16000;`);
       this.transaction(() => {
         this.database.exec(SCHEMA);
-        const version = this.meta('schema') ?? SCHEMA_VERSION;
-        if (version !== SCHEMA_VERSION) {
-          throw new LogError(`${file} was written by another version of Namesake (its schema is ${version}, this one's ${SCHEMA_VERSION})`);
-        }
+        this.#checkSchema(file, this.meta('schema') ?? SCHEMA_VERSION);
         this.setMeta('schema', SCHEMA_VERSION);
       });
     } catch (error) {
       this[Symbol.dispose]();
       throw error;
     }
+  }
+
+  /** What a file holds; one that is not there, or that somebody is just making, holds nothing. */
+  static look(file: string): StateStore {
+    const store = existsSync(file) ? new StateStore(file, { durable: true, readOnly: true }) : undefined;
+    if (store !== undefined && !store.isEmpty) return store;
+    store?.[Symbol.dispose]();
+    return new StateStore(':memory:', { durable: false });
+  }
+
+  /** Not even a table is there. */
+  get isEmpty(): boolean {
+    return this.database.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get() === undefined;
+  }
+
+  #checkSchema(file: string, version: string | undefined): void {
+    if (version === SCHEMA_VERSION) return;
+    throw new LogError(`${file} was written by another version of Namesake (its schema is ${version}, this one's ${SCHEMA_VERSION})`);
   }
 
   /** Reads the whole file. @throws when it is damaged */

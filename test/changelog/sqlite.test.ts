@@ -1,9 +1,15 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll } from 'vitest';
+import { DatabaseSync } from 'node:sqlite';
+import { afterAll, describe, expect, it } from 'vitest';
 import { SqliteLog } from '../../src/changelog/sqlite/sqlite-log.ts';
+import { LogError } from '../../streams/change-log.ts';
 import { contract } from './contract.ts';
+import { create } from './expectations.ts';
+import { Model, position } from './model.ts';
+
+const NEVER = new AbortController().signal;
 
 const directory = mkdtempSync(join(tmpdir(), 'changelog-'));
 let places = 0;
@@ -33,4 +39,66 @@ contract({
       },
     };
   },
+});
+
+describe('a look at a log on SQLite', () => {
+  /** A log in which one account is known. */
+  async function prepare(): Promise<string> {
+    const file = join(directory, String(++places), 'namesake.db');
+    await using log = new SqliteLog(file);
+    await using listener = await log.openListener(NEVER);
+    await listener.append(new Model().batch([create(1)], 'first'));
+    return file;
+  }
+
+  const status = async (file: string) => {
+    await using look = new SqliteLog(file, { create: false });
+    return await look.status();
+  };
+
+  it('writes nothing', async () => {
+    const file = await prepare();
+    using other = new DatabaseSync(file);
+    const version = () => other.prepare('PRAGMA data_version').get()?.data_version;
+    const [before, bytes] = [version(), readFileSync(file)];
+    expect(await status(file)).toMatchObject({ sequence: 1, identities: 1, positions: [position('first')] });
+    expect(version()).toBe(before);
+    expect(readFileSync(file).equals(bytes)).toBe(true);
+    await using look = new SqliteLog(file, { create: false });
+    await expect(look.openListener(NEVER)).rejects.toBeInstanceOf(LogError);
+  });
+
+  it('does not wait for whoever writes', async () => {
+    const file = await prepare();
+    using writer = new DatabaseSync(file);
+    writer.exec('BEGIN IMMEDIATE; DELETE FROM identity;');
+    const begun = performance.now();
+    expect(await status(file)).toMatchObject({ sequence: 1, identities: 1 });
+    expect(performance.now() - begun).toBeLessThan(2_000);
+  });
+
+  it('finds nothing in a file that is not there or empty, and makes none', async () => {
+    const nothing = { sequence: 0, identities: 0, positions: [], repairs: [], links: 0 };
+    const missing = join(directory, 'none', 'namesake.db');
+    expect(await status(missing)).toMatchObject(nothing);
+    expect(existsSync(missing)).toBe(false);
+    const empty = join(directory, 'empty.db');
+    writeFileSync(empty, '');
+    expect(await status(empty)).toMatchObject(nothing);
+    expect(readFileSync(empty)).toHaveLength(0);
+  });
+
+  it.each([
+    ["UPDATE meta SET value = '2' WHERE key = 'schema'", /written by another version of Namesake \(its schema is 2, this one's 1\)/],
+    ["DELETE FROM meta WHERE key = 'schema'", /written by another version of Namesake/],
+    ['DROP TABLE meta', /cannot open .* as a log/],
+  ])('refuses what it cannot understand: %s', async (deed, message) => {
+    const file = await prepare();
+    {
+      using other = new DatabaseSync(file);
+      other.exec(deed);
+    }
+    expect(() => new SqliteLog(file, { create: false })).toThrow(message);
+    expect(() => new SqliteLog(file, { create: false })).toThrow(LogError);
+  });
 });

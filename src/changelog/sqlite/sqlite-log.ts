@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { interval, merge, Observable, of, Subject, tap } from 'rxjs';
 import { ChangeEvent, eventId } from '../../../streams/change.ts';
@@ -37,7 +37,8 @@ export class SqliteLog implements ChangeLog {
   readonly #appended = new Subject<void>();
 
   /**
-   * @param file is created with its folder when missing, unless `create` is false: then a missing one is an empty log
+   * @param file is created with its folder when missing, unless `create` is false: then a missing one is an empty log, and nothing
+   * is written to the one that is there
    * @throws LogError when the file is not such a log
    */
   constructor(file: string, { create = true } = {}) {
@@ -45,8 +46,8 @@ export class SqliteLog implements ChangeLog {
     this.#file = file;
     try {
       if (create) mkdirSync(dirname(file), { recursive: true });
-      this.#store = new StateStore(create || existsSync(file) ? file : ':memory:', { durable: true });
-      this.#store.database.exec(SCHEMA);
+      this.#store = create ? new StateStore(file, { durable: true }) : StateStore.look(file);
+      if (create) this.#store.database.exec(SCHEMA);
     } catch (error) {
       if (error instanceof LogError) throw error;
       const why = error instanceof Error ? error.message : String(error);
