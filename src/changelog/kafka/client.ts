@@ -38,6 +38,8 @@ export const HEARTBEAT_INTERVAL = 2_000;
 export const FETCH_WAIT = 2_000;
 /** Milliseconds that a close waits for the brokers. */
 const FAREWELL = 2_300;
+/** Milliseconds in which what is being opened may still come after a stop; the farewell that follows has to fit into the stop too. */
+const COMES_WITHIN = 1_000;
 
 /** @throws LogError for settings that cannot be right */
 export function kafkaClient(settings: KafkaSettings): Kafka {
@@ -110,7 +112,7 @@ export async function unlessAborted<T extends AsyncDisposable>(opening: Promise<
   const { promise: tooLate, reject } = Promise.withResolvers<never>();
   let timer: NodeJS.Timeout | undefined;
   const onAbort = () => {
-    timer = setTimeout(() => reject(signal.reason), FAREWELL);
+    timer = setTimeout(() => reject(signal.reason), COMES_WITHIN);
   };
   if (signal.aborted) onAbort();
   else signal.addEventListener('abort', onAbort, { once: true });
