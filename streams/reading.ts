@@ -147,7 +147,7 @@ class Publisher {
         reports.push({ type: 'set-aside', objectGUID: observation.objectGUID, dn: observation.dn, reason: error.message });
       }
     }
-    const position = this.#isBaseline && !page.last ? this.#begin() : page.position;
+    const position = this.#isBaseline && !page.last ? this.#beginning() : page.position;
     if (draft.identities.size > 0 || this.#isDue(position, page.last)) {
       const events = await this.#log.append({
         namingContext: this.#session.namingContext,
@@ -174,7 +174,7 @@ class Publisher {
   }
 
   /** A position from the middle of the first read would make the rest look created: all that is stored is that it has begun. */
-  #begin(): Position | undefined {
+  #beginning(): Position | undefined {
     if (this.#hasBegun) return undefined;
     this.#hasBegun = true;
     return begun(this.#session.namingContext, this.#session.dc);
