@@ -89,7 +89,7 @@ describe('a look at a log on SQLite', () => {
   });
 
   it.each([
-    ["UPDATE meta SET value = '2' WHERE key = 'schema'", /written by another version of Namesake \(its schema is 2, this one's 1\)/],
+    ["UPDATE meta SET value = '0' WHERE key = 'schema'", /written by another version of Namesake \(its schema is 0, this one's 2\)/],
     ["DELETE FROM meta WHERE key = 'schema'", /written by another version of Namesake/],
     ['DROP TABLE meta', /cannot open .* as a log/],
   ])('refuses what it cannot understand: %s', async (deed, message) => {
