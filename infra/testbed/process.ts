@@ -44,6 +44,10 @@ const DIE_WITH_PARENT = ['--pdeathsig', 'KILL', '--', '/bin/sh', '-c', 'test "$P
 export class ManagedProcess implements Controls {
   readonly #plan: ProcessPlan;
   #child: ChildProcess | undefined;
+  /** Settles once there is a process, or none; undefined when none is on its way. */
+  #spawning: Promise<ChildProcess> | undefined;
+  /** What the last start comes to. */
+  #ready: Promise<void> | undefined;
   #logStart = 0;
 
   constructor(plan: ProcessPlan) {
@@ -58,11 +62,19 @@ export class ManagedProcess implements Controls {
     return this.#child?.pid;
   }
 
+  /** What is there or on its way already is waited for, so that there are never two. */
   async start(): Promise<void> {
-    if (this.#child !== undefined) {
-      return;
+    if (this.#child === undefined && this.#spawning === undefined) {
+      this.#spawning = this.#spawn();
+      this.#ready = this.#startUp(this.#spawning);
     }
-    const child = await this.#spawn();
+    await this.#ready;
+  }
+
+  async #startUp(spawning: Promise<ChildProcess>): Promise<void> {
+    const child = await spawning.finally(() => {
+      this.#spawning = undefined;
+    });
     const exited = once(child, 'exit');
     try {
       await this.#becomeReady(child);
@@ -74,7 +86,7 @@ export class ManagedProcess implements Controls {
   }
 
   async stop(): Promise<void> {
-    const child = this.#child;
+    const child = await this.#spawned();
     if (child === undefined) {
       return;
     }
@@ -87,7 +99,7 @@ export class ManagedProcess implements Controls {
   }
 
   async kill(): Promise<void> {
-    const child = this.#child;
+    const child = await this.#spawned();
     if (child === undefined) {
       return;
     }
@@ -106,6 +118,12 @@ export class ManagedProcess implements Controls {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
+  }
+
+  /** The process, also when it was on its way: whoever ends a part does not leave one behind that comes up afterwards. */
+  async #spawned(): Promise<ChildProcess | undefined> {
+    await this.#spawning?.catch(() => {});
+    return this.#child;
   }
 
   async #spawn(): Promise<ChildProcess> {

@@ -1,5 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -68,6 +70,25 @@ describe('a managed process', () => {
     const { pid } = part;
     await part.stop();
     expect(lives(pid ?? 0)).toBe(false);
+  });
+
+  it.each(['kill', 'stop'] as const)('is there no more after a %s that came before its process was spawned', async (end) => {
+    const part = await scripted('sleep 0.2; echo ready; exec sleep 60');
+    const started = expect(part.start()).rejects.toThrow(/part did not start: it ended with SIG(KILL|TERM)/);
+    await part[end]();
+    expect(part.pid).toBeUndefined();
+    await started;
+    await part.start();
+    expect(lives(part.pid ?? 0)).toBe(true);
+  });
+
+  it('is one process also when it is started twice, and both starts wait until it is ready', async () => {
+    const cwd = await scratch();
+    const part = await scripted('echo $$ >> pids; sleep 0.2; touch is-ready; echo ready; exec sleep 60', { cwd });
+    const ready = () => existsSync(join(cwd, 'is-ready'));
+    expect(await Promise.all([part.start().then(ready), part.start().then(ready)])).toEqual([true, true]);
+    await part.start();
+    expect(await readFile(join(cwd, 'pids'), 'utf8')).toBe(`${part.pid}\n`);
   });
 
   it('is stopped also while it is paused', async () => {
