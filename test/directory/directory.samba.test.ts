@@ -286,8 +286,10 @@ describe('a domain controller that goes', () => {
   });
 
   it('is frozen: noticed within the deadline, by a read, by the heartbeat and when opening', async () => {
-    await using reading = await open({ deadline: 500 });
-    await using idle = await open({ deadline: 500, heartbeat: 100 });
+    // Whole openings on a busy machine have to come to their end within it.
+    const deadline = 2_000;
+    await using reading = await open({ deadline });
+    await using idle = await open({ deadline, heartbeat: 100 });
     const { position } = await readAll(reading.read(undefined));
     const lost = new Promise((_resolve, reject) => idle.wakes.subscribe({ error: reject }));
     bed.directory.pause();
@@ -296,12 +298,12 @@ describe('a domain controller that goes', () => {
       await Promise.all([
         expect(reading.read(position).next()).rejects.toMatchObject({
           failure: 'unavailable',
-          message: expect.stringContaining('within 500 ms'),
+          message: expect.stringContaining(`within ${deadline} ms`),
         }),
         expect(lost).rejects.toMatchObject({ failure: 'unavailable' }),
-        expect(open({ deadline: 500 })).rejects.toMatchObject({ failure: 'unavailable' }),
+        expect(open({ deadline })).rejects.toMatchObject({ failure: 'unavailable' }),
       ]);
-      expect(performance.now() - begun).toBeLessThan(1_500);
+      expect(performance.now() - begun).toBeLessThan(3 * deadline);
     } finally {
       bed.directory.resume();
     }
