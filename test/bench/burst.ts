@@ -14,9 +14,9 @@ const WRITERS = 4;
 
 /**
  * Everybody is renamed while nobody listens. Ours: from "connected" until the last event is durable, as the product logs it.
- * The floor: the same delta read by an LDAP library, and then the very messages that the product wrote put on three topics in
- * transactions of 500. Several products know the directory from before the renames, so that the delta can be read several
- * times; they take turns with the floor.
+ * The floor: the same delta read by an LDAP library, which collects all entries as objects before it gives any of them, and then
+ * the very messages that the product wrote put on three topics in transactions of 500. Several products know the directory from
+ * before the renames, so that the delta can be read several times; they take turns with the floor.
  */
 export const burst: Bench = {
   name: 'burst',
