@@ -8,8 +8,13 @@ import { Random } from '../support/chain-random.ts';
 import { ENGINES, Stage } from '../support/chain-stage.ts';
 import { until } from '../support/chain-wait.ts';
 
-/** Milliseconds within which another instance has to go on after one was killed: the lease's 6 s and what it takes to open. */
-const TAKE_OVER = 12_000;
+/**
+ * Milliseconds within which another instance has to go on after one was killed: the lease's 6 s and what it takes to open, also on
+ * a busy machine.
+ */
+const TAKE_OVER = 20_000;
+/** The same after one was stopped, which hands its lease over. */
+const HAND_OVER = 15_000;
 /** Milliseconds for which the second has to do nothing: time enough to start and to work. */
 const STANDING_BY = 4_000;
 /** Nobody of the random operations. */
@@ -47,6 +52,7 @@ describe.each(ENGINES)('two instances on one log, on %s (rules 1, 2, 3, 7)', (en
       const second = await stage.another();
       await stage.start(first);
       const standby = second.start();
+      await stage.says(/stands by while another instance is at work/, { product: second });
       for (const begun = performance.now(); performance.now() - begun < STANDING_BY; ) await perform(1);
       expect((await second.lines()).map(({ msg }) => msg)).toEqual([
         expect.stringContaining('stands by while another instance is at work'),
@@ -72,7 +78,7 @@ describe.each(ENGINES)('two instances on one log, on %s (rules 1, 2, 3, 7)', (en
       await stage.product.stop();
       const stopped = performance.now();
       await standby;
-      expect(performance.now() - stopped).toBeLessThan(5_000);
+      expect(performance.now() - stopped).toBeLessThan(HAND_OVER);
       await perform(5);
     });
   });
@@ -117,7 +123,9 @@ describe('two instances on one log, on kafka (rules 1, 2, 3)', () => {
     const standby = second.start();
     const systemuserid = CustomerEngagement.idOf(ANOTHER);
     const parking = { method: 'PATCH', path: `systemusers\\(${systemuserid}\\)`, nth: 1 };
-    await stage.control.setFaults([{ match: parking, fault: { kind: 'latency', ms: 2_000, when: 'after' } }]);
+    // Long enough to be frozen meanwhile, and over before the second can write: the lease lasts 6 s from the last heartbeat, and one
+    // is sent every 2 s.
+    await stage.control.setFaults([{ match: parking, fault: { kind: 'latency', ms: 4_000, when: 'after' } }]);
     await stage.rename(ANOTHER, 'frozen-40');
     await until('the record is parked', async () => (await stage.record(ANOTHER)).domainname.includes('ns-park'));
     first.pause();
@@ -127,6 +135,9 @@ describe('two instances on one log, on kafka (rules 1, 2, 3)', () => {
     first.resume();
     await stage.says(/lease was lost|another instance has taken over/, { product: first });
     await until('the repair has ended', async () => (await stage.repairOf(ANOTHER))?.state === 'repaired');
+    const told = /: repaired .*frozen-40/;
+    await stage.says(told, { product: second });
+    expect((await first.lines()).filter(({ msg }) => told.test(msg))).toEqual([]);
     const writes = (await stage.control.requests()).filter(({ method, path }) => method === 'PATCH' && path.includes(systemuserid));
     expect(writes.map(({ body }) => body)).toEqual([expect.stringContaining('ns-park'), expect.stringContaining('frozen-40')]);
     expect(await stage.control.defects()).toEqual([]);

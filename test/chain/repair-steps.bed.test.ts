@@ -58,7 +58,7 @@ const STEPS: readonly Step[] = [
   },
   {
     name: 'after the second answer and before the outcome is written',
-    hold: (id) => patch(id, 2, { kind: 'latency', ms: 1_500, when: 'after' }),
+    hold: (id) => patch(id, 2, { kind: 'latency', ms: 4_000, when: 'after' }),
     intent: true,
     record: 'new',
     writesLeft: 0,
@@ -114,7 +114,12 @@ async function killAt(stage: Stage, cases: readonly Case[]): Promise<void> {
   }
   await stage.product.kill();
   thaw();
-  const { journal } = await stage.history();
+  const intended = cases.filter(({ step }) => step.intent);
+  // A transaction that is committed may show a little later.
+  const journal = await until('every intent is in the journal', async () => {
+    const { journal: shown } = await stage.history();
+    return intended.every(({ from }) => statesOf(shown, from).includes('repairing')) && shown;
+  });
   for (const { step, from } of cases) {
     const states = statesOf(journal, from);
     expect(states.includes('repairing'), `${step.name}: ${states}`).toBe(step.intent);

@@ -104,7 +104,7 @@ describe('records that are never written (rule 6)', () => {
     await using stage = await Stage.prepare(bed, 'sqlite');
     await stage.start();
     const path = `systemusers\\(${CustomerEngagement.idOf('user00006')}\\)`;
-    await stage.control.setFaults([{ match: { method: 'PATCH', path, nth: 2, times: 3 }, fault: { kind: 'html', status: 503 } }]);
+    await stage.control.setFaults([{ match: { method: 'PATCH', path, nth: 2, times: 1_000 }, fault: { kind: 'html', status: 503 } }]);
     const { objectGUID = '' } = (await stage.admin.find('user00006')) ?? {};
     await stage.admin.rename(objectGUID, 'user00006.2');
     await until('the record is parked', async () => (await stage.record('user00006')).domainname.includes('ns-park'));

@@ -13,7 +13,7 @@ import { until } from './chain-wait.ts';
 const LOOK_BACK = 120_000;
 
 /** Resolves once the log knows what is true in the directory, every record is right, and no repair is open. */
-export async function caughtUp(stage: Stage, population: Population, within = 30_000): Promise<History> {
+export async function caughtUp(stage: Stage, population: Population, within = 60_000): Promise<History> {
   return await until(
     'the log and all user records are caught up',
     async () => {

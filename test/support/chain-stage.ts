@@ -88,7 +88,7 @@ export class Stage implements AsyncDisposable {
   async start(product = this.product): Promise<void> {
     const before = (await product.lines()).length;
     await product.start();
-    await this.says(/: repairing with /, { product, after: before });
+    await this.says(/: repairing with /, { product, after: before, within: 60_000 });
   }
 
   /** The first line of the product's log after so many lines that fits. */
