@@ -69,7 +69,7 @@ export interface RepairerLog extends AsyncDisposable {
    * @throws FencedError @throws LogError when another one may be at work
    */
   confirm(): Promise<void>;
-  /** Events not yet acknowledged for this organization, in order per objectGUID, at least once. */
+  /** Events not yet acknowledged for this organization, in order per objectGUID, at least once. What they made of their accounts is known. */
   readonly changes: Observable<ChangePage>;
   /** False until a listener has read the directory whole. */
   readonly baselined: boolean;

@@ -295,6 +295,26 @@ describe('what is on the topics', { concurrent: true }, () => {
     expect(repairer.holder('CORP', 'lee')).toBe(guid(1));
   });
 
+  it('makes what an event says known with its page, although its number was known before (SPEC rule 6)', async () => {
+    const place = kafkaPlace(bed);
+    const model = new Model();
+    await using log = place.open('listener');
+    await using listener = await log.openListener(NEVER);
+    await listener.append(model.batch([{ do: 'create', account: 1 }], 'first'));
+    await using elsewhere = place.open('elsewhere');
+    await using repairer = await elsewhere.openRepairer('contoso', NEVER);
+    using pages = new Pages(repairer);
+    await pages.take(1);
+    model.batch([{ do: 'rename', account: 1, to: 'lee' }]);
+    const [event] = model.events.slice(-1);
+    await foreign.send({ topic: topicOf(place, 'position'), messages: [{ key: 'sequence', value: '{"sequence":2}' }] });
+    await repairer.refresh();
+    expect([repairer.knownSequence, repairer.identity(guid(1))?.sAMAccountName]).toEqual([2, 'user1']);
+    await foreign.send({ topic: topicOf(place, 'change'), messages: [{ key: guid(1), value: JSON.stringify(event) }] });
+    expect(await pages.take(1)).toEqual([2]);
+    expect(repairer.identity(guid(1))?.sAMAccountName).toBe('lee');
+  });
+
   it('counts on after the history has expired', async () => {
     const place = kafkaPlace(bed);
     const model = new Model();

@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Admin, Kafka } from 'kafkajs';
+import { tap } from 'rxjs';
 import type { ChangeEvent } from '../../../streams/change.ts';
 import { type Batch, type ChangeLog, type ListenerLog, LogError, type LogStatus, type RepairerLog } from '../../../streams/change-log.ts';
 import { FileLease } from '../file-lease.ts';
@@ -101,7 +102,7 @@ export class KafkaLog implements ChangeLog {
     return {
       lost: lease.lost,
       confirm: () => lease.confirm(),
-      changes: subscription.changes,
+      changes: subscription.changes.pipe(tap(({ changes }) => this.#learn(cache, changes))),
       get baselined() {
         return store.positions().length > 0;
       },
@@ -158,6 +159,20 @@ export class KafkaLog implements ChangeLog {
         if (part !== 'identities' || !this.#listening) await cache.catchUp(part);
       }
     }).catch((error: unknown) => Promise.reject(asLogError(this.name, error)));
+  }
+
+  /**
+   * A transaction becomes visible in one partition after the other: how many events there are can be known before what they say. So
+   * what a page says is taken from the page itself.
+   */
+  #learn(cache: TopicCache, events: readonly ChangeEvent[]): void {
+    try {
+      cache.store.transaction(() => {
+        for (const event of events) cache.store.putEvent(event);
+      });
+    } catch (error) {
+      throw asLogError(this.name, error);
+    }
   }
 
   /** Connects and looks at the topics; once, or again after it failed. */
