@@ -18,7 +18,7 @@ afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 contract({
   name: 'SQLite',
-  passesOnWithin: 2_000,
+  passesOnWithin: 5_000,
   kills: 6,
   runs: 40,
   place: async () => {

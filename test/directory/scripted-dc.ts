@@ -107,7 +107,7 @@ export async function scripted(script: Script | Answer, more: Partial<DirectoryS
 
 export function settingsFor(server: LdapServer, more: Partial<DirectorySettings> = {}): DirectorySettings {
   const urls = [`ldap://127.0.0.1:${server.port}`];
-  return { urls, bindDn: 'svc@corp.example.test', password: () => 'correct horse', allowClearText: true, deadline: 400, ...more };
+  return { urls, bindDn: 'svc@corp.example.test', password: () => 'correct horse', allowClearText: true, deadline: 1_000, ...more };
 }
 
 export const NEVER = new AbortController().signal;
