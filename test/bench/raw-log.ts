@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type Admin, type Consumer, Kafka, logLevel, type Message, Partitioners, type Producer } from 'kafkajs';
 import RequestQueue from 'kafkajs/src/network/requestQueue/index.js';
+import { createTopics } from '../support/kafka-topics.ts';
 
 const FETCH_WAIT = 2_000;
 
@@ -31,7 +32,10 @@ export class RawLog implements AsyncDisposable {
   static async open(brokers: readonly string[]): Promise<RawLog> {
     const log = new RawLog(brokers);
     await log.#admin.connect();
-    await log.#admin.createTopics({ topics: log.topics.map((topic) => ({ topic, numPartitions: 1 })), waitForLeaders: true });
+    await createTopics(
+      log.#admin,
+      log.topics.map((topic) => ({ topic, numPartitions: 1 })),
+    );
     await log.#producer.connect();
     return log;
   }

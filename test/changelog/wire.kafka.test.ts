@@ -7,6 +7,7 @@ import { kafkaClient } from '../../src/changelog/kafka/client.ts';
 import { eventId } from '../../streams/change.ts';
 import { LogError } from '../../streams/change-log.ts';
 import { TOPICS } from '../../streams/topics.ts';
+import { createTopics } from '../support/kafka-topics.ts';
 import { history } from './expectations.ts';
 import { type KafkaPlace, kafkaPlace } from './kafka-place.ts';
 import { guid, link, Model, NAMING_CONTEXT, person, position, repair } from './model.ts';
@@ -87,27 +88,25 @@ describe('topics', { concurrent: true }, () => {
 
   it('are refused when their settings would lose something, and the message says which and why', async () => {
     const place = kafkaPlace(bed);
-    await admin.createTopics({
-      topics: [
-        { topic: topicOf(place, 'change'), configEntries: [{ name: 'cleanup.policy', value: 'compact' }] },
-        { topic: topicOf(place, 'state'), configEntries: [{ name: 'cleanup.policy', value: 'compact,delete' }] },
-        { topic: topicOf(place, 'position'), numPartitions: 2, configEntries: [{ name: 'cleanup.policy', value: 'compact' }] },
-        {
-          topic: topicOf(place, 'repair'),
-          configEntries: [
-            { name: 'retention.ms', value: String(7 * DAY) },
-            { name: 'retention.bytes', value: '1000000' },
-          ],
-        },
-        {
-          topic: topicOf(place, 'link'),
-          configEntries: [
-            { name: 'cleanup.policy', value: 'compact' },
-            { name: 'delete.retention.ms', value: String(DAY - 1) },
-          ],
-        },
-      ],
-    });
+    await createTopics(admin, [
+      { topic: topicOf(place, 'change'), configEntries: [{ name: 'cleanup.policy', value: 'compact' }] },
+      { topic: topicOf(place, 'state'), configEntries: [{ name: 'cleanup.policy', value: 'compact,delete' }] },
+      { topic: topicOf(place, 'position'), numPartitions: 2, configEntries: [{ name: 'cleanup.policy', value: 'compact' }] },
+      {
+        topic: topicOf(place, 'repair'),
+        configEntries: [
+          { name: 'retention.ms', value: String(7 * DAY) },
+          { name: 'retention.bytes', value: '1000000' },
+        ],
+      },
+      {
+        topic: topicOf(place, 'link'),
+        configEntries: [
+          { name: 'cleanup.policy', value: 'compact' },
+          { name: 'delete.retention.ms', value: String(DAY - 1) },
+        ],
+      },
+    ]);
     await using log = place.open();
     const refusal = await log.openListener(NEVER).catch((error: unknown) => error);
     expect(refusal).toBeInstanceOf(LogError);

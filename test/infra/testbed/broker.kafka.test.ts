@@ -1,6 +1,7 @@
 import { Kafka, logLevel } from 'kafkajs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Bed, startBed } from '../../../infra/testbed/bed.ts';
+import { createTopics } from '../../support/kafka-topics.ts';
 import { outcomeOf } from './support.ts';
 
 /** kcat: a client of its own judgement. */
@@ -13,7 +14,7 @@ async function kcat(bed: Bed, args: readonly string[], input = ''): Promise<stri
 async function createTopic(bed: Bed, topic: string): Promise<void> {
   const admin = new Kafka({ brokers: [...bed.broker.bootstrap], logLevel: logLevel.NOTHING }).admin();
   await admin.connect();
-  await admin.createTopics({ topics: [{ topic, numPartitions: 1, replicationFactor: bed.broker.nodes.length }] });
+  await createTopics(admin, [{ topic, numPartitions: 1, replicationFactor: bed.broker.nodes.length }]);
   await admin.disconnect();
 }
 
