@@ -20,7 +20,7 @@ import {
 } from 'rxjs';
 import type { Observed } from './change.ts';
 import type { ListenerLog } from './change-log.ts';
-import { detect } from './detector.ts';
+import { detect, type KnownIdentities } from './detector.ts';
 import { type DirectorySession, type Page, UnusableObject } from './directory-source.ts';
 import { Draft } from './draft.ts';
 import type { ListenerReport } from './listener.ts';
@@ -103,6 +103,9 @@ function readOnce(session: DirectorySession, publisher: Publisher, signal: Abort
   });
 }
 
+/** Of a domain that is read for the first time nothing has to be looked up: its accounts come whole, and nobody is told. */
+const NOBODY: KnownIdentities = { identity: () => undefined, holder: () => undefined, formerHolder: () => undefined };
+
 /** Turns pages into events and known identities, and keeps where to read on. */
 class Publisher {
   position: Position | undefined;
@@ -112,6 +115,7 @@ class Publisher {
   /** Until the directory was read whole for the first time, identities are learned and nobody is told. */
   #isBaseline = false;
   #hasBegun = false;
+  #known: KnownIdentities = NOBODY;
   #isFull = false;
   #objects = 0;
   #begun = 0;
@@ -130,6 +134,7 @@ class Publisher {
     // Where accounts are known and no position is, it was lost, and what happened since has to be told (SPEC rule 5).
     this.#isBaseline = stored === undefined ? !this.#log.knows(domain) : !isReadWhole(stored);
     this.#hasBegun = stored !== undefined;
+    this.#known = this.#isBaseline && !this.#log.knows(domain) ? NOBODY : this.#log;
     this.#isFull = this.position === undefined;
     this.#objects = 0;
     this.#begun = performance.now();
@@ -138,7 +143,7 @@ class Publisher {
   /** Rejects when the signal aborts before there is anything to publish. */
   async publish(page: Page, signal: AbortSignal): Promise<ListenerReport[]> {
     const reports: ListenerReport[] = [];
-    const draft = new Draft(this.#log);
+    const draft = new Draft(this.#known);
     for (const observation of page.observations) {
       try {
         await this.#take(observation, draft, signal);
