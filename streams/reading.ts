@@ -164,6 +164,8 @@ class Publisher {
       if (events.length > 0) reports.push({ type: 'published', events });
     }
     this.position = page.position ?? this.position;
+    // In a later answer of the same read an account of an earlier one can come again, also as deleted.
+    if (page.position) this.#known = this.#log;
     this.#objects += page.observations.length;
     if (this.#isFull) {
       const milliseconds = Math.round(performance.now() - this.#begun);

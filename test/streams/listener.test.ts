@@ -76,6 +76,22 @@ describe('reading', () => {
     expect(reportsOf('connected')).toMatchObject([{ dc: 'dc1', fullRead: 'nothing stored' }]);
   });
 
+  test('SPEC rule 3: an account that a later answer of the first read shows as deleted or renamed is known so', async () => {
+    const { source, log, directory, start } = world({ accounts: 7 });
+    source.positionEvery = 1;
+    source.interference = {
+      page: (page) => {
+        if (page !== 2) return;
+        directory.delete(guid('account', 1));
+        directory.rename(guid('account', 2), 'renamed');
+      },
+    };
+    start();
+    await passed(0);
+    expect(log.events).toEqual([]);
+    expect(log.known.identities).toEqual(directory.identities());
+  });
+
   test('SPEC rule 1: an empty directory has a baseline too', async () => {
     const { log, directory, source, start } = world({ accounts: 0 });
     start();

@@ -79,6 +79,7 @@ export class MemoryDirectorySource implements DirectorySource {
     this.reads.push(position?.cookie);
     const [from = 0, after = 0] = (position?.cookie ?? '').split('+').map(Number);
     const to = this.directory.usn;
+    let answered = to;
     const rest = this.directory.changesSince(from).slice(after);
     let pages = 0;
     let given = after;
@@ -91,6 +92,9 @@ export class MemoryDirectorySource implements DirectorySource {
         given += observations.length;
         const last = rest.length === 0;
         const isPlaced = last || (this.positionEvery > 0 && pages % this.positionEvery === 0);
+        // The next answer has what changed since this one began.
+        if (isPlaced && !last) rest.push(...this.directory.changesSince(answered));
+        answered = this.directory.usn;
         return { observations, last, position: isPlaced ? this.#position(last ? String(to) : `${from}+${given}`) : undefined };
       },
     };
