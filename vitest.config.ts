@@ -9,7 +9,7 @@ export default defineConfig({
     pool: 'forks',
     maxWorkers: 2,
     projects: [
-      { extends: true, test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: SERVERS, testTimeout: 20_000 } },
+      { extends: true, test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: SERVERS, testTimeout: 60_000 } },
       { extends: true, test: { name: 'servers', include: SERVERS, testTimeout: 120_000, hookTimeout: 120_000 } },
     ],
   },

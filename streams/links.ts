@@ -79,9 +79,10 @@ export class Linker {
       throw error;
     });
     const [record, second] = records.filter((found) => sameName(found.domainname, former));
-    if (record === undefined || second !== undefined || !this.#mayBeLinked(record)) return undefined;
-    const holder = this.#log.holder(before.domain, before.sAMAccountName) ?? objectGUID;
-    if (holder !== objectGUID || this.#mayBeAnothers(former, objectGUID)) return { uncertain: record };
+    if (record === undefined || second !== undefined) return undefined;
+    if (this.#isUncertain(record)) return { uncertain: record };
+    if (!this.#mayBeLinked(record)) return undefined;
+    if (this.#mayBeAnothers(former, objectGUID)) return { uncertain: record };
     const [link] = await this.#link([{ objectGUID, record }]);
     return link && { link };
   }
@@ -93,18 +94,23 @@ export class Linker {
     return repair === undefined || isOpen(repair) || repair.parkingAccount === null ? undefined : { systemuserid, parkingAccount };
   }
 
-  #mayBeLinked({ special, systemuserid, domainname }: SystemUser): boolean {
-    if (special || this.#parkingAccounts.some((account) => sameName(account, domainname))) return false;
-    const repair = this.#log.repair(systemuserid);
-    // As long as it shows the name that two accounts had, a person has not decided.
-    if (repair?.reason === 'link-uncertain' && sameName(repair.from, domainname)) return false;
+  #mayBeLinked(record: SystemUser): boolean {
+    const { special, systemuserid, domainname } = record;
+    if (special || this.#isUncertain(record) || this.#parkingAccounts.some((account) => sameName(account, domainname))) return false;
     return this.#log.linkOfRecord(systemuserid) === undefined;
   }
 
-  /** Whether another account that has given up this name is without a record: the one that shows it may be its own. */
+  /** As long as it shows the name that two accounts had, a person has not decided. */
+  #isUncertain({ systemuserid, domainname }: SystemUser): boolean {
+    const repair = this.#log.repair(systemuserid);
+    return repair?.reason === 'link-uncertain' && sameName(repair.from, domainname);
+  }
+
+  /** Whether another account that has or had this name is without a record: the one that shows it may be its own. */
   #mayBeAnothers(name: string, objectGUID: string): boolean {
     const [domain = '', sAMAccountName = ''] = name.split('\\');
-    return this.#log.formerHolders(domain, sAMAccountName).some((former) => former !== objectGUID && this.#log.link(former) === undefined);
+    const holders = [this.#log.holder(domain, sAMAccountName) ?? objectGUID, ...this.#log.formerHolders(domain, sAMAccountName)];
+    return holders.some((holder) => holder !== objectGUID && this.#log.link(holder) === undefined);
   }
 
   #holder(name: string): string | undefined {

@@ -84,6 +84,8 @@ export class OpenRepairs {
   reopen(systemuserid: string, parkingAccount: string | null): boolean {
     const last = this.#open.get(systemuserid) ?? this.#log.repair(systemuserid);
     if (last === undefined || isOpen(last) || (last.parkingAccount === null) === (parkingAccount === null)) return false;
+    // Nobody has said yet whose record it is; it may be parked by the person who is about to.
+    if (last.reason === 'link-uncertain') return false;
     // What it did before a person decided is not what it has done since.
     const times = parkingAccount === null ? { observed: last.times.observed } : last.times;
     const again = { state: 'waiting', reason: null, message: null, parkingAccount, attempts: 0, notBefore: null, times } as const;
@@ -96,6 +98,7 @@ export class OpenRepairs {
     const link = { organization, objectGUID: event.objectGUID, systemuserid, domainname, learned: event.observed.time };
     this.#open.set(systemuserid, {
       ...newRepair(event, link, undefined),
+      from: domainname,
       to: event.after ? domainName(event.after) : '',
     });
     const message = `the record shows ${domainname}, which another account without a record has or had too`;

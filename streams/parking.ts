@@ -1,7 +1,7 @@
 import type { RepairerLog } from './change-log.ts';
 import type { CustomerEngagement } from './customer-engagement.ts';
 import { nameKey, sameName } from './identity.ts';
-import { isOpen } from './repair.ts';
+import { isOpen, type Repair } from './repair.ts';
 
 /** The parking accounts of one organization; one of them serves one repair at a time (SPEC rule 7). */
 export class ParkingPool {
@@ -15,8 +15,12 @@ export class ParkingPool {
     this.size = accounts.length;
   }
 
-  /** The account kept for this record, or else a free one, kept from now on; undefined when there is none. */
-  take(systemuserid: string): string | undefined {
+  /**
+   * The account kept for this record, or else a free one, kept from now on; undefined when there is none, and for a record that may be
+   * on an account outside the pool: it needs no other one to be named.
+   */
+  take({ systemuserid, parkingAccount }: Pick<Repair, 'systemuserid' | 'parkingAccount'>): string | undefined {
+    if (parkingAccount !== null && this.find(parkingAccount) === undefined) return undefined;
     const kept = this.#accounts.find((account) => this.#users.get(nameKey(account)) === systemuserid);
     if (kept !== undefined) return kept;
     const free = this.#accounts.find((account) => this.#isFree(account));
@@ -104,7 +108,8 @@ export async function checkParkingAccounts(
     if (record !== undefined) {
       // One that was ever repaired may have come here by a write that was given up and carried out late: it is looked after.
       const repair = log.repair(record.systemuserid);
-      const leftForAPerson = repair !== undefined && !isOpen(repair) && repair.parkingAccount !== null;
+      const leftForAPerson =
+        repair !== undefined && !isOpen(repair) && (repair.parkingAccount !== null || repair.reason === 'link-uncertain');
       if (repair === undefined || leftForAPerson) {
         return `the record of ${record.fullname} (${record.systemuserid}) holds it and no repair is under way: give that record its right user name first`;
       }

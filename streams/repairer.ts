@@ -5,8 +5,8 @@ import {
   defer,
   EMPTY,
   exhaustMap,
-  filter,
   from,
+  ignoreElements,
   interval,
   map,
   type Observable,
@@ -48,8 +48,6 @@ const DELAY = { first: 500, longest: 60_000 };
 const REFUSED_DELAY = { first: 30_000, longest: 900_000 };
 /** Milliseconds between two looks whether a listener has read the directory by now. */
 const BASELINE_POLL = 500;
-/** Milliseconds between two looks whether records are still on parking accounts. */
-const PARKED_POLL = 500;
 
 /** Kinds of change after which an account can have another user name than its record. */
 const RENAMING: readonly ChangeEvent['kind'][] = ['renamed', 'moved-domain', 'restored'];
@@ -100,7 +98,6 @@ interface Started {
   /** systemuserid of the service's own record. */
   readonly own: string;
   readonly pool: ParkingPool;
-  readonly parking: ParkingCheck;
   readonly linker: Linker;
   readonly astray: readonly Astray[];
   readonly reports: readonly RepairerReport[];
@@ -133,12 +130,12 @@ async function start(
   return {
     own,
     pool,
-    parking,
     linker,
     astray,
     reports: [
       { type: 'repairing', organization: ce.name, parking },
       { type: 'linked', organization: ce.name, links },
+      ...(pool.size > 0 ? [] : [waiting(ce.name, withoutParking(parking), REFUSED_DELAY.first).report]),
     ],
   };
 }
@@ -153,7 +150,7 @@ function mayBeParked({ parkingAccount }: Repair): boolean {
 }
 
 function work(
-  { own, pool, parking, linker, astray, reports }: Started,
+  { own, pool, linker, astray, reports }: Started,
   ce: CustomerEngagement,
   log: RepairerLog,
   settings: RepairerSettings,
@@ -178,22 +175,37 @@ function work(
       for (const { systemuserid, parkingAccount } of astray) repairs.rescue(systemuserid, parkingAccount);
       return EMPTY;
     });
+    const streams = [journal, left, intake, relinking(linker, repairs, ce, log, settings, stop)];
     // Records that were left on parking accounts need none of their own to be named. Nothing else can be begun.
-    if (pool.size === 0) return [journal, left, failWhenNobodyIsParked(repairs, parking, stop)];
-    return [journal, left, intake, relinking(linker, repairs, ce, log, settings, stop)];
+    return pool.size > 0 ? streams : [...streams, untilThereIsParking(repairs, ce, log, settings, stop)];
   };
   return concat(from(reports), sideBySide<RepairerReport>(streams, signal));
 }
 
-/** Then a person has to provide parking accounts. */
-function failWhenNobodyIsParked(repairs: Repairs, parking: ParkingCheck, stop: AbortSignal): Observable<never> {
-  return interval(PARKED_POLL).pipe(
+/** Fails, so that everything is begun anew, once a person has provided a parking account or no record is on one any more. */
+function untilThereIsParking(
+  repairs: Repairs,
+  ce: CustomerEngagement,
+  log: RepairerLog,
+  { parkingAccounts }: RepairerSettings,
+  stop: AbortSignal,
+): Observable<never> {
+  const look = async (): Promise<void> => {
+    await log.refresh();
+    const parking = await checkParkingAccounts(parkingAccounts, ce, log, stop);
+    if (parking.usable.length > 0) throw new ParkingError(`${parking.usable.join(', ')} can be used by now`);
+    if (!repairs.open.some(mayBeParked)) throw withoutParking(parking);
+  };
+  return interval(REFUSED_DELAY.first).pipe(
     takeUntil(aborted(stop)),
-    filter(() => !repairs.open.some(mayBeParked)),
-    map(() => {
-      throw withoutParking(parking);
-    }),
+    exhaustMap(() => defer(look).pipe(ignoreElements(), catchError(unlessCustomerEngagementFailed))),
   );
+}
+
+/** What only concerns a look is tried again with the next one. */
+function unlessCustomerEngagementFailed(error: unknown): Observable<never> {
+  if (!(error instanceof CustomerEngagementError)) throw error;
+  return EMPTY;
 }
 
 /** Looks at all user records from time to time, for links that could not be learned before, and for records that were left behind. */
@@ -238,7 +250,9 @@ async function takeOver(
     ({ objectGUID }) => objectGUID,
   );
   const newest = page.changes.at(-1)?.sequence ?? 0;
-  if (byAccount.size > 0 && newest > log.knownSequence) await log.refresh();
+  // Whose record it may be is asked of all that is known, also of what other pages say.
+  const isUnlinked = [...byAccount.keys()].some((objectGUID) => log.link(objectGUID) === undefined);
+  if (byAccount.size > 0 && (isUnlinked || newest > log.knownSequence)) await log.refresh();
   const accepted = [...byAccount.values()].map(async (events) => {
     const last = events.at(-1);
     if (last === undefined) return;
@@ -268,6 +282,6 @@ function delayAfter({ failure }: CustomerEngagementError): { first: number; long
   return failure === 'credentials' || failure === 'privilege' ? REFUSED_DELAY : DELAY;
 }
 
-function waiting(on: string, error: Error, milliseconds: number): { milliseconds: number; report: RepairerReport } {
+function waiting(on: string, error: Error, milliseconds: number): { milliseconds: number; report: RepairerReport & { type: 'waiting' } } {
   return { milliseconds, report: { type: 'waiting', on, error, milliseconds } };
 }

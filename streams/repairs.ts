@@ -1,4 +1,4 @@
-import { defer, finalize, ignoreElements, merge, type Observable } from 'rxjs';
+import { defer, delay, finalize, firstValueFrom, from, ignoreElements, map, merge, type Observable, race } from 'rxjs';
 import type { ChangeEvent } from './change.ts';
 import type { RepairerLog } from './change-log.ts';
 import { type CustomerEngagement, CustomerEngagementError, type SystemUser } from './customer-engagement.ts';
@@ -12,6 +12,8 @@ import { meaningOf } from './repair-failures.ts';
 import { Schedule } from './schedule.ts';
 import { type Obstacle, Tries } from './tries.ts';
 
+/** Milliseconds after a stop in which it may still become certain that a parked record may be named. */
+const AFTER_STOP = 1_000;
 /** How long a parking account is left alone that Customer Engagement would not have. */
 const AVOID_MILLISECONDS = 30_000;
 
@@ -122,7 +124,7 @@ export class Repairs {
     }
     this.#waiting.account.delete(systemuserid);
     this.#waiting.other.delete(systemuserid);
-    const parkingAccount = this.#pool.take(systemuserid);
+    const parkingAccount = this.#pool.take(repair);
     if (parkingAccount === undefined && repair.parkingAccount === null) {
       await this.#wait(systemuserid, 'no-parking-account-free', null);
       return false;
@@ -243,7 +245,8 @@ export class Repairs {
       notBefore: null,
       times,
     });
-    if (this.#stop.aborted) return false;
+    const mayWrite = await this.#mayWrite();
+    if (!mayWrite || this.#stop.aborted) return false;
     if (this.#target(systemuserid) !== to) return true;
     try {
       await this.#write(systemuserid, account);
@@ -267,8 +270,9 @@ export class Repairs {
     const before = this.#repairs.get(systemuserid);
     if (before.state !== 'repairing' || before.to !== to) {
       await this.#repairs.record(systemuserid, { state: 'repairing', reason: null, message: null, to, notBefore: null });
-      if (this.#target(systemuserid) !== to) return true;
     }
+    if (!(await this.#mayWrite())) return false;
+    if (this.#target(systemuserid) !== to) return true;
     try {
       await this.#write(systemuserid, to);
     } catch (error) {
@@ -286,9 +290,18 @@ export class Repairs {
     return false;
   }
 
+  /** Whether it is certain that nobody else repairs; false when that has not become certain by the time of a stop. @throws FencedError @throws LogError */
+  async #mayWrite(): Promise<boolean> {
+    const confirmed = from(this.#log.confirm()).pipe(map(() => true));
+    const stopped = aborted(this.#stop).pipe(
+      delay(AFTER_STOP),
+      map(() => false),
+    );
+    return await firstValueFrom(race(confirmed, stopped));
+  }
+
   /** @throws CustomerEngagementError of kind 'unknown-outcome' also when the server's answer shows another name */
   async #write(systemuserid: string, name: string): Promise<void> {
-    await this.#log.confirm();
     const shown = await this.#ce.setDomainName(systemuserid, name);
     this.#tries.accepted();
     if (!sameName(shown, name)) {
@@ -319,7 +332,7 @@ export class Repairs {
     { obstacle = reason, retryAfter = 0 }: { obstacle?: Obstacle; retryAfter?: number | undefined } = {},
   ): Promise<void> {
     const repair = this.#repairs.get(systemuserid);
-    const attempts = this.#tries.failed(systemuserid, obstacle);
+    const attempts = this.#tries.failed(systemuserid, reason, obstacle);
     const milliseconds = reason === 'credentials-refused' ? this.#pause() : this.#tries.delay(reason, attempts, retryAfter);
     const mayBeParked = repair.parkingAccount !== null;
     if (reason === 'no-parking-account-free') this.#waiting.account.add(systemuserid);

@@ -19,9 +19,21 @@ const UNTIL_ANOTHER_ENDS: Delay = { first: 1_000, longest: 30_000 };
 /** The longest wait in milliseconds that a Retry-After header is believed. */
 const LONGEST_WAIT = 3_600_000;
 
-/** How often in a row the same obstacle kept each record from going on: what was in its way before says nothing about it. */
+interface Last {
+  readonly reason: RepairReason;
+  /** How often in a row for this reason. */
+  readonly attempts: number;
+  readonly obstacle: Obstacle;
+  /** How often in a row by this very obstacle. */
+  readonly times: number;
+}
+
+/**
+ * How often in a row each record could not go on: for one reason, which says how long to wait, and by one and the same obstacle,
+ * which says when to give up. What was in its way before says nothing about either.
+ */
 export class Tries {
-  readonly #last = new Map<string, { readonly obstacle: Obstacle; readonly times: number }>();
+  readonly #last = new Map<string, Last>();
   /** How often in a row the service's credentials were refused, whoever was to be repaired. */
   #refusals = 0;
 
@@ -30,11 +42,12 @@ export class Tries {
     return last?.obstacle === obstacle ? last.times : 0;
   }
 
-  /** @returns how often by now */
-  failed(systemuserid: string, obstacle: Obstacle): number {
-    const times = this.times(systemuserid, obstacle) + 1;
-    this.#last.set(systemuserid, { obstacle, times });
-    return times;
+  /** @returns how often for this reason by now */
+  failed(systemuserid: string, reason: RepairReason, obstacle: Obstacle): number {
+    const last = this.#last.get(systemuserid);
+    const attempts = (last?.reason === reason ? last.attempts : 0) + 1;
+    this.#last.set(systemuserid, { reason, attempts, obstacle, times: this.times(systemuserid, obstacle) + 1 });
+    return attempts;
   }
 
   /** The record went on. */
@@ -48,8 +61,8 @@ export class Tries {
   }
 
   /** Milliseconds before the next try. */
-  delay(reason: RepairReason, times: number, retryAfter: number): number {
-    return Math.min(Math.max(backoff(times, DELAYS[reason] ?? UNTIL_ANOTHER_ENDS), retryAfter), LONGEST_WAIT);
+  delay(reason: RepairReason, attempts: number, retryAfter: number): number {
+    return Math.min(Math.max(backoff(attempts, DELAYS[reason] ?? UNTIL_ANOTHER_ENDS), retryAfter), LONGEST_WAIT);
   }
 
   /** Milliseconds before anybody is tried again. */

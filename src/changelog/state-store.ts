@@ -1,5 +1,7 @@
 import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { pathToFileURL } from 'node:url';
 import type { z } from 'zod';
 import { type Change, ChangeEvent } from '../../streams/change.ts';
 import { type Batch, LogError, type LogStatus } from '../../streams/change-log.ts';
@@ -47,7 +49,7 @@ export class StateStore implements KnownIdentities, Disposable {
    * @param readOnly for a look: takes no lock and writes nothing, so that whoever is at work is neither waited for nor kept waiting
    */
   constructor(file: string, { durable, readOnly = false }: { durable: boolean; readOnly?: boolean }) {
-    this.database = new DatabaseSync(file, { timeout: 10_000, readOnly });
+    this.database = new DatabaseSync(readOnly ? asItLies(file) : file, { timeout: 10_000, readOnly });
     try {
       if (readOnly) {
         if (!this.isEmpty) this.#checkSchema(file, this.meta('schema'));
@@ -161,9 +163,14 @@ export class StateStore implements KnownIdentities, Disposable {
 
   /** One event by itself, as the history tells it: in any order, and more than once. */
   putEvent(event: ChangeEvent): void {
+    this.learn(event);
+    if (event.sequence >= this.sequence) this.#putLastEvent(event);
+  }
+
+  /** What an event says of its account. That all events before it are known as well is not said. */
+  learn(event: ChangeEvent): void {
     this.putIdentity(event.objectGUID, event.after, event.sequence);
     this.#putReleasedName(event);
-    if (event.sequence >= this.sequence) this.#putLastEvent(event);
   }
 
   /**
@@ -292,6 +299,17 @@ export class StateStore implements KnownIdentities, Disposable {
     this.#statements.clear();
     if (this.database.isOpen) this.database.close();
   }
+}
+
+/**
+ * Where nobody is at work on a file there is no write-ahead log beside it. Then it is read as it lies: a plain look would leave such
+ * files behind, of whoever looked, and could keep the next writer out.
+ */
+function asItLies(file: string): string | URL {
+  if (existsSync(`${file}-wal`)) return file;
+  const url = pathToFileURL(resolve(file));
+  url.search = 'immutable=1';
+  return url;
 }
 
 /** For each account of a batch the last of its events, or the last before the batch when it has none. */

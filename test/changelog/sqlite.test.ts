@@ -1,6 +1,6 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, describe, expect, it } from 'vitest';
 import { SqliteLog } from '../../src/changelog/sqlite/sqlite-log.ts';
@@ -66,6 +66,13 @@ describe('a look at a log on SQLite', () => {
     expect(readFileSync(file).equals(bytes)).toBe(true);
     await using look = new SqliteLog(file, { create: false });
     await expect(look.openListener(NEVER)).rejects.toBeInstanceOf(LogError);
+  });
+
+  it('leaves nothing beside the file, which could keep the next writer out', async () => {
+    const file = await prepare();
+    const before = readdirSync(dirname(file));
+    expect(await status(file)).toMatchObject({ sequence: 1, identities: 1 });
+    expect(readdirSync(dirname(file))).toEqual(before);
   });
 
   it('does not wait for whoever writes', async () => {

@@ -135,6 +135,53 @@ describe('links', () => {
     expect(world.repair(60)).toMatchObject({ reason: 'link-uncertain', to: 'CORP\\xena2' });
   });
 
+  test('SPEC rule 6: such a record is left alone while a person repairs it by hand, by way of a parking account', async () => {
+    const world = await started();
+    world.directory.rename(newcomer(world), 'xena2');
+    await reuse(world);
+    world.ce.get(guid('record', 60)).domainname = 'CORP\\ns-park-1';
+    await passed(11 * MINUTE);
+    world.kill();
+    world.start();
+    await passed(11 * MINUTE);
+    expect(world.ce.writes).toEqual([]);
+    expect(reportsOf(world, 'repairing').at(-1)?.parking.usable).toEqual(['CORP\\ns-park-2']);
+  });
+
+  test('SPEC rule 6: whoever of the two is renamed next is told of as well', async () => {
+    const world = await started();
+    world.directory.rename(newcomer(world), 'xena2');
+    await reuse(world, 'yolanda');
+    expect(world.journal(60)).toEqual(['needs-person link-uncertain', 'needs-person link-uncertain']);
+    expect(world.repair(60)).toMatchObject({ from: 'CORP\\xena', to: 'CORP\\yolanda' });
+    expect(reportsOf(world, 'not-a-user')).toEqual([]);
+  });
+
+  test('SPEC rule 6: renamed twice: what counts is the name that the record shows', async () => {
+    const world = new World();
+    const xena = newcomer(world);
+    for (const name of ['xena2', 'xena3']) {
+      world.directory.rename(xena, name);
+      world.publish();
+    }
+    world.directory.create({ sAMAccountName: 'xena' });
+    world.publish();
+    world.start();
+    await passed(SECOND);
+    expect(world.repair(60)).toMatchObject({ reason: 'link-uncertain', from: 'CORP\\xena', to: 'CORP\\xena3' });
+  });
+
+  test('SPEC rule 6: whoever has a record of its own and takes the name makes nothing uncertain', async () => {
+    const world = await started();
+    const xena = newcomer(world);
+    world.directory.rename(xena, 'xena2');
+    world.directory.rename(guid('account', 1), 'xena');
+    world.publish();
+    await passed(MINUTE);
+    expect([world.ce.get(guid('record', 60)).domainname, world.shown(1)]).toEqual(['CORP\\xena2', 'CORP\\xena']);
+    world.expectRight();
+  });
+
   test('SPEC rule 6: once a person has given such a record a name of one account, it is linked', async () => {
     const world = await started();
     world.directory.rename(newcomer(world), 'xena2');

@@ -77,6 +77,31 @@ describe('parking accounts', () => {
     world.expectRight();
   });
 
+  test('SPEC rule 7: a record that cannot leave one that is not usable any more delays nobody, once there is another', async () => {
+    const world = new World({ parking: 1, configured: ['CORP\\ns-park-1', 'CORP\\ns-park-9'] });
+    world.start();
+    await passed(SECOND);
+    world.ce.fate = (call) => (isNaming(call) && call.systemuserid === guid('record', 1) ? 'not-in-directory' : 'ok');
+    world.rename(1, 'ann');
+    await passed(SECOND);
+    world.kill();
+    world.directory.set(world.directory.holder('ns-park-1') ?? '', { mail: 'somebody@example.test' });
+    world.publish();
+    world.start();
+    await passed(SECOND);
+    expect(reportsOf(world, 'waiting').at(-1)?.error).toBeInstanceOf(ParkingError);
+    world.rename(2, 'bob');
+    await passed(SECOND);
+    expect(world.repair(2)).toMatchObject({ state: 'waiting', reason: 'no-parking-account-free' });
+    world.directory.create({ sAMAccountName: 'ns-park-9' });
+    world.publish();
+    await passed(5 * MINUTE);
+    expect([world.shown(1), world.shown(2)]).toEqual(['CORP\\ns-park-1', 'CORP\\bob']);
+    world.ce.fate = () => 'ok';
+    await passed(10 * MINUTE);
+    world.expectRight();
+  });
+
   test('SPEC rule 7: one that a person has freed serves again', async () => {
     const world = await started({ parking: 1 });
     world.ce.fate = (call) => (isNaming(call) ? 'refused' : 'ok');

@@ -255,6 +255,17 @@ describe('several repairs', () => {
     world.expectRight();
   });
 
+  test('a server that fails in one way and then in another is asked less and less often', async () => {
+    const world = await started();
+    let finds = 0;
+    world.ce.fate = ({ operation }) => (operation === 'set' ? 'unknown-outcome' : finds++ % 2 === 0 ? 'ok' : 'transient');
+    world.rename(1, 'ann');
+    await passed(5 * MINUTE);
+    const before = world.ce.calls.length;
+    await passed(5 * MINUTE);
+    expect(world.ce.calls.length - before).toBeLessThan(30);
+  });
+
   test('one record that the service may not write blocks nobody else', async () => {
     const world = await started({ users: 4, parking: 1 });
     world.ce.fate = ({ operation, systemuserid }) => (operation === 'set' && systemuserid === guid('record', 1) ? 'privilege' : 'ok');
@@ -476,6 +487,20 @@ describe('starting and stopping', () => {
     await passed(MINUTE);
     expect([world.log.opened, world.log.closed]).toEqual([2, 1]);
     world.expectRight();
+  });
+
+  test('SPEC rule 7: stopped while it is not certain who has the lease: ends soon, and nothing is written after the stop', async () => {
+    const world = await started();
+    world.log.interference = {
+      before: (operation) => (operation === 'confirm' ? new Promise((resolve) => setTimeout(resolve, 20 * SECOND)) : undefined),
+    };
+    world.rename(1, 'ann');
+    await passed(SECOND);
+    world.stop();
+    await passed(2 * SECOND);
+    expect(world.outcome).toBe('completed');
+    await passed(MINUTE);
+    expect(world.ce.writes).toEqual([]);
   });
 
   test('SPEC rule 7: another repairer took over: an error, and nothing is written any more', async () => {

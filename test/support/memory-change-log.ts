@@ -118,12 +118,12 @@ export class MemoryChangeLog implements ChangeLog {
   }
 
   async openRepairer(organization: string, signal: AbortSignal): Promise<RepairerLog> {
-    const { guarded, lost, close } = await this.#open('openRepairer', signal);
+    const { guarded, inTurn, lost, close } = await this.#open('openRepairer', signal);
     const { known } = this;
     const log = this;
     return {
       lost,
-      confirm: () => guarded('confirm', () => lost.throwIfAborted()),
+      confirm: () => inTurn('confirm', () => lost.throwIfAborted()),
       changes: this.#changes(guarded),
       get baselined() {
         return [...log.positions.values()].some(isReadWhole);
@@ -224,7 +224,7 @@ export class MemoryChangeLog implements ChangeLog {
       closed = true;
       this.closed++;
     };
-    return { guarded, lost: lost.signal, close };
+    return { guarded, inTurn, lost: lost.signal, close };
   }
 
   #changes(guarded: <T>(operation: Operation, effect: () => T) => Promise<T>): Observable<ChangePage> {

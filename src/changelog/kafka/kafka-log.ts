@@ -168,7 +168,7 @@ export class KafkaLog implements ChangeLog {
   #learn(cache: TopicCache, events: readonly ChangeEvent[]): void {
     try {
       cache.store.transaction(() => {
-        for (const event of events) cache.store.putEvent(event);
+        for (const event of events) cache.store.learn(event);
       });
     } catch (error) {
       throw asLogError(this.name, error);
