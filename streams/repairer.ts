@@ -43,6 +43,11 @@ export class ParkingError extends Error {
   override readonly name = 'ParkingError';
 }
 
+/** A person has provided one since: everything is begun anew, at once. */
+class ParkingProvided extends Error {
+  override readonly name = 'ParkingProvided';
+}
+
 const DELAY = { first: 500, longest: 60_000 };
 /** Credentials that were refused are not tried often: each try may count towards a lock-out. */
 const REFUSED_DELAY = { first: 30_000, longest: 900_000 };
@@ -68,6 +73,7 @@ export function repair(
   let failures = 0;
   const plan: RetryPlan<RepairerReport> = (error) => {
     if (error instanceof LogError) return waiting(log.name, error, backoff(++failures, DELAY));
+    if (error instanceof ParkingProvided) return waiting(ce.name, error, 0);
     if (error instanceof ParkingError) return waiting(ce.name, error, backoff(++failures, REFUSED_DELAY));
     return error instanceof CustomerEngagementError ? waiting(ce.name, error, backoff(++failures, delayAfter(error))) : undefined;
   };
@@ -193,7 +199,7 @@ function untilThereIsParking(
   const look = async (): Promise<void> => {
     await log.refresh();
     const parking = await checkParkingAccounts(parkingAccounts, ce, log, stop);
-    if (parking.usable.length > 0) throw new ParkingError(`${parking.usable.join(', ')} can be used by now`);
+    if (parking.usable.length > 0) throw new ParkingProvided(`${parking.usable.join(', ')} can be used for parking by now`);
     if (!repairs.open.some(mayBeParked)) throw withoutParking(parking);
   };
   return interval(REFUSED_DELAY.first).pipe(
