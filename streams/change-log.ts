@@ -1,7 +1,10 @@
 import type { Observable } from 'rxjs';
+import { z } from 'zod';
 import type { Change, ChangeEvent } from './change.ts';
 import type { KnownIdentities } from './detector.ts';
 import type { Identity } from './identity.ts';
+import type { LogEvent, Notice } from './notice.ts';
+import type { Origins } from './origin.ts';
 import type { Position } from './position.ts';
 import type { Link, Repair } from './repair.ts';
 
@@ -25,20 +28,46 @@ export interface ChangeLog extends AsyncDisposable {
    *
    * @param onEvents awaited before more is read
    */
-  replay(onEvents: (events: readonly ChangeEvent[]) => void | Promise<void>): Promise<void>;
+  replay(onEvents: (events: readonly LogEvent[]) => void | Promise<void>): Promise<void>;
   /** What the log says of itself now; takes no lease and changes nothing. */
   status(): Promise<LogStatus>;
+  /** What is known now, to look at while others are at work; takes no lease and changes nothing. */
+  look(): Promise<KnownAccounts & AsyncDisposable>;
+  /** Asks whoever listens for something; durable when it resolves. The last request of a kind for a naming context counts. */
+  request(request: ListenerRequest): Promise<void>;
 }
 
-export interface ListenerLog extends KnownIdentities, AsyncDisposable {
-  /** Aborts, with its reason, when the lease is lost: another listener may be at work. */
-  readonly lost: AbortSignal;
+/** What somebody asks of the listener of a naming context, by way of the log. */
+export const ListenerRequest = z.object({
+  /** Unlike that of any other request. */
+  id: z.string(),
+  /** `compare`: read everything and compare. `accept-deletions`: report those that were withheld, if they are still the same. */
+  kind: z.enum(['compare', 'accept-deletions']),
+  namingContext: z.string(),
+  /** Of accept-deletions: the digest of what is accepted. */
+  digest: z.string().optional(),
+  time: z.iso.datetime(),
+});
+export type ListenerRequest = z.infer<typeof ListenerRequest>;
+
+export interface KnownAccounts extends KnownIdentities {
+  /** The writes that the known values come from, as far as they are known: of what was reported since the baseline. */
+  origins(objectGUID: string): Origins;
   /** Also one that only says that the first read has begun. */
   position(namingContext: string): Position | undefined;
-  /** How many identities are known. */
-  count(): number;
+  /** How many identities of this domain are known. */
+  count(domain: string): number;
+  /** Those whose identity is of this domain, without loading them all at once. */
+  objectGUIDs(domain: string): Iterable<string>;
+}
+
+export interface ListenerLog extends KnownAccounts, AsyncDisposable {
+  /** Aborts, with its reason, when the lease is lost: another listener may be at work. */
+  readonly lost: AbortSignal;
   /** Whether any identity of this domain is known. */
   knows(domain: string): boolean;
+  /** The last request of each kind for each naming context, whoever made it and when. */
+  requests(): Promise<ListenerRequest[]>;
   /**
    * Makes changes, identities and position visible together, durable when it resolves. One call at a time.
    *
@@ -55,6 +84,10 @@ export interface Batch {
   readonly changes: readonly Change[];
   /** What is known from now on; null for an account that is gone. */
   readonly identities: ReadonlyMap<string, Identity | null>;
+  /** Of those identities; whoever has none here has none from now on. */
+  readonly origins?: ReadonlyMap<string, Origins>;
+  /** Numbered before the changes. */
+  readonly notices?: readonly Notice[];
   /** Where to resume once this batch is durable. Absent in the middle of a read, but not at the beginning of the first one. */
   readonly position: Position | undefined;
 }

@@ -1,16 +1,19 @@
 import { z } from 'zod';
 import { Identity } from './identity.ts';
+import { Origin } from './origin.ts';
 
 /** In the order in which several of them are reported when one observation holds several. */
 export const CHANGE_KINDS = [
   'created',
   'restored',
+  'entered-scope',
   'moved-domain',
   'renamed',
   'upn-changed',
   'profile-updated',
   'disabled',
   'enabled',
+  'left-scope',
   'deleted',
 ] as const;
 
@@ -23,8 +26,11 @@ export const Observed = z.looseObject({
   time: z.iso.datetime(),
   /** dnsHostName of the domain controller that showed it. */
   dc: z.string(),
-  via: z.enum(['dirsync']),
+  /** `comparison`: found by comparing everything with what was known, after a position was lost or because somebody asked. */
+  via: z.enum(['dirsync', 'usn', 'comparison']),
   dn: z.string(),
+  /** The write that made the change, the newest one if there were several; null where replication metadata do not tell. */
+  origin: Origin.extend({ dc: z.string().nullable() }).nullable().optional(),
 });
 export type Observed = z.infer<typeof Observed>;
 
@@ -32,16 +38,18 @@ export type Observed = z.infer<typeof Observed>;
 export const Change = z.looseObject({
   kind: ChangeKind,
   objectGUID: z.guid(),
-  /** The attributes of the identity that differ. Empty for created, restored and deleted. */
+  /** The attributes of the identity that differ. Empty where before or after is null. */
   changed: z.array(z.string()),
-  /** Null for created and restored. */
+  /** Null for created, restored and entered-scope. */
   before: Identity.nullable(),
-  /** Null for deleted. */
+  /** Null for deleted and left-scope. */
   after: Identity.nullable(),
   /** The new name differs from the old one in nothing but case. */
   caseOnly: z.boolean(),
   /** objectGUID of the account that had this name before, when there was one. */
   formerHolder: z.guid().nullable(),
+  /** objectGUID of another account that has the name as well: written on two domain controllers at once, until a person mends it. */
+  sharedWith: z.guid().nullable().optional(),
   observed: Observed,
 });
 export type Change = z.infer<typeof Change>;

@@ -1,5 +1,6 @@
 import type { Observable } from 'rxjs';
 import type { Observation } from './observation.ts';
+import type { Origin, Vector } from './origin.ts';
 import type { Position } from './position.ts';
 
 /** The port to a directory: one naming context, watched from where a position says. */
@@ -14,6 +15,12 @@ export interface DirectorySource {
    * @throws DirectoryError
    */
   open(find: (namingContext: string) => Position | undefined, signal: AbortSignal): Promise<DirectorySession>;
+  /**
+   * Tells that a session failed or could not be opened, so that another domain controller is preferred for a while.
+   *
+   * @returns whether there is one that has not failed since, to be tried at once
+   */
+  failed(error: DirectoryError): boolean;
 }
 
 /** One logged-on connection pair. It is never mended: when it breaks, everything rejects and a new one is opened. */
@@ -23,6 +30,12 @@ export interface DirectorySession extends AsyncDisposable {
   readonly domain: string;
   /** dnsHostName of the domain controller. */
   readonly dc: string;
+  /** Domain controllers that are preferred and were not taken. */
+  readonly passedOver: readonly { readonly dc: string; readonly reason: string }[];
+  /** Of its database. */
+  readonly invocationId: string;
+  /** Milliseconds for which the directory remembers deletions. */
+  readonly tombstoneLifetime: number;
   /** The position to resume from: the stored one if it is good here, else undefined with the reason why not. */
   readonly resume: { readonly position: Position } | { readonly position: undefined; readonly reason: string };
   /** Emits when the domain controller says that something changed; errors with a DirectoryError when a connection is lost. */
@@ -33,12 +46,26 @@ export interface DirectorySession extends AsyncDisposable {
    */
   read(position: Position | undefined): PageReader;
   /**
-   * Reads one object whole, with null for what is not set; tombstones too. Undefined when there is no such object or it may not be
-   * seen.
+   * Reads objects whole, with null for what is not set; tombstones too. Who is not in the answer does not exist or may not be seen.
    *
-   * @throws UnusableObject when only this object is refused @throws DirectoryError
+   * @throws DirectoryError
    */
-  readObject(objectGUID: string): Promise<Observation | undefined>;
+  readObjects(objectGUIDs: readonly string[]): Promise<ReadonlyMap<string, WholeObject>>;
+  /** What this domain controller has seen of the writes on every one, itself included, as of now. @throws DirectoryError */
+  vector(): Promise<Vector>;
+}
+
+/** Values and the writes they come from, read together. */
+export interface WholeObject extends Observation {
+  /** By attribute name; empty where replication metadata cannot be read. */
+  readonly writes: Readonly<Record<string, Write>>;
+}
+
+export interface Write extends Origin {
+  /** dnsHostName of the domain controller on which it was written; undefined when it is none of today's. */
+  readonly dc: string | undefined;
+  /** Update sequence number that it got on the domain controller that was asked. */
+  readonly localUsn: string;
 }
 
 /** Pulls pages from the wire: nothing beyond the next page is taken before it is asked for. */
@@ -50,7 +77,7 @@ export interface PageReader {
 export interface Page {
   /** At most the reader's page size. */
   readonly observations: readonly Observation[];
-  /** Where to resume after this page; only on a page after which the directory allows it. */
+  /** Where to resume after this page; only on a page after which the directory allows it. Its `seen` is what the domain controller had seen. */
   readonly position: Position | undefined;
   /** Nothing more to read now; such a page always has a position. */
   readonly last: boolean;
@@ -67,7 +94,9 @@ export type DirectoryFailure =
   /** The position was refused: a full read is needed. */
   | 'position'
   /** A setting is wrong, or the server is not what it should be: trying again does not help. */
-  | 'configuration';
+  | 'configuration'
+  /** Not a failure: a preferred domain controller is well again. */
+  | 'preferred';
 
 export class DirectoryError extends Error {
   override readonly name = 'DirectoryError';

@@ -1,8 +1,13 @@
 import { z } from 'zod';
+import { Origin, Vector } from './origin.ts';
+
+/** One write that was seen, with the number that the domain controller gave it when it came to it. */
+export const SeenWrite = z.object({ objectGUID: z.guid(), attribute: z.string(), origin: Origin, localUsn: z.string() });
+export type SeenWrite = z.infer<typeof SeenWrite>;
 
 /**
- * Where a listener stands in one naming context of one domain controller. Good only together with all it was read with:
- * any other filter, attribute list or domain controller needs a full read (MS-ADTS 3.1.1.3.4.1.3).
+ * Where a listener stands in one naming context. The cookie is good only together with all it was read with: any other filter,
+ * attribute list or flags need a full comparison (MS-ADTS 3.1.1.3.4.1.3).
  */
 export const Position = z.object({
   namingContext: z.string(),
@@ -12,18 +17,39 @@ export const Position = z.object({
   invocationId: z.string(),
   /** As rootDSE told before the read; text, since a 64-bit number does not fit into a JavaScript one. */
   highestCommittedUSN: z.string(),
-
+  source: z.enum(['dirsync', 'usn']).default('dirsync'),
   filter: z.string(),
   attributes: z.array(z.string()),
-  /** DirSync cookie, base64; opaque, of any length. Empty: the first read has begun, and how far it came is not known. */
+  /** Of the DirSync control. */
+  flags: z.int().default(0),
+  /** Of the domain: one that was built anew under the same name has another. */
+  domainSid: z.string().default(''),
+  /** DirSync cookie, base64; opaque, of any length. Empty: a read of everything has begun, and how far it came is not known. */
   cookie: z.string(),
+  /** Every write up to here has been seen, on whichever domain controller. */
+  seen: Vector.default({}),
+  /** The last writes that were reported, by which a roll-back shows that has caught up with its numbers meanwhile. */
+  recent: z.array(SeenWrite).default([]),
+  /** Accounts whose domain controller shows something older than what is known, by objectGUID, with when that was seen first. */
+  held: z.record(z.guid(), z.iso.datetime()).default({}),
+  /** When the read ended, ISO 8601. */
+  readAt: z.string().default(''),
+  /** When everything was read and compared last, ISO 8601. */
+  comparedAt: z.string().default(''),
+  /** Why everything has to be compared, from when that is noticed until it is done. */
+  comparing: z.string().optional(),
+  /** Deletions that are not reported until a person accepts them. */
+  withheld: z.object({ deletions: z.int(), digest: z.string(), since: z.iso.datetime() }).optional(),
+  /** The last requests that were served. */
+  served: z.array(z.string()).default([]),
 });
 
 export type Position = z.infer<typeof Position>;
+export type PositionInput = z.input<typeof Position>;
 
 /** Stands in the log from the first page of the baseline to its end, so that a baseline that was cut off is no lost position. */
 export function begun(namingContext: string, dc: string): Position {
-  return { namingContext, dc, invocationId: '', highestCommittedUSN: '0', filter: '', attributes: [], cookie: '' };
+  return Position.parse({ namingContext, dc, invocationId: '', highestCommittedUSN: '0', filter: '', attributes: [], cookie: '' });
 }
 
 /** The directory was read to its end at least once. */
