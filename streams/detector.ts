@@ -20,7 +20,7 @@ export type Detection =
   | { readonly outcome: 'changed'; readonly changes: readonly Change[]; readonly identity: Identity | null };
 
 /** ACCOUNTDISABLE of userAccountControl (MS-ADTS 2.2.16). */
-const ACCOUNTDISABLE = 0x2;
+export const ACCOUNTDISABLE = 0x2;
 
 /**
  * Compares what was seen with what is known. Pure: it neither asks where an observation came from nor remembers anything.
@@ -30,7 +30,8 @@ const ACCOUNTDISABLE = 0x2;
 export function detect(observation: Observation, domain: string, observed: Observed, known: KnownIdentities): Detection {
   const before = known.identity(observation.objectGUID);
   if (observation.deleted) {
-    return before === undefined
+    // One that was moved away leaves a deleted object behind.
+    return before === undefined || before.domain !== domain
       ? { outcome: 'nothing' }
       : { outcome: 'changed', changes: [change('deleted', before, null, [], observed)], identity: null };
   }

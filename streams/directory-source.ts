@@ -23,6 +23,17 @@ export interface DirectorySource {
   failed(error: DirectoryError): boolean;
 }
 
+export type Resume =
+  | { readonly position: Position }
+  | {
+      readonly position: undefined;
+      readonly reason: string;
+      /** What was deleted meanwhile may have been forgotten: who is not found any more is gone. */
+      readonly lossy?: boolean;
+      /** The domain controller itself was put back to an earlier state. */
+      readonly rolledBack?: boolean;
+    };
+
 /** One logged-on connection pair. It is never mended: when it breaks, everything rejects and a new one is opened. */
 export interface DirectorySession extends AsyncDisposable {
   readonly namingContext: string;
@@ -30,6 +41,8 @@ export interface DirectorySession extends AsyncDisposable {
   readonly domain: string;
   /** dnsHostName of the domain controller. */
   readonly dc: string;
+  /** How changes are found here. */
+  readonly via: Position['source'];
   /** Domain controllers that are preferred and were not taken. */
   readonly passedOver: readonly { readonly dc: string; readonly reason: string }[];
   /** Of its database. */
@@ -37,7 +50,9 @@ export interface DirectorySession extends AsyncDisposable {
   /** Milliseconds for which the directory remembers deletions. */
   readonly tombstoneLifetime: number;
   /** The position to resume from: the stored one if it is good here, else undefined with the reason why not. */
-  readonly resume: { readonly position: Position } | { readonly position: undefined; readonly reason: string };
+  readonly resume: Resume;
+  /** What cannot be seen in this way of reading, in sentences for a person. */
+  readonly limits: readonly string[];
   /** Emits when the domain controller says that something changed; errors with a DirectoryError when a connection is lost. */
   readonly wakes: Observable<void>;
   /**

@@ -1,11 +1,13 @@
 import type { Change } from './change.ts';
 import { type KnownIdentities, releasedName } from './detector.ts';
 import { type Identity, nameKey } from './identity.ts';
+import type { Origins } from './origin.ts';
 
 /** What will be known once a page is published: the changes of the page laid over what the log knows. */
 export class Draft implements KnownIdentities {
   readonly changes: Change[] = [];
   readonly identities = new Map<string, Identity | null>();
+  readonly origins = new Map<string, Origins>();
   readonly #log: KnownIdentities;
   readonly #holders = new Map<string, string | undefined>();
   readonly #former = new Map<string, string>();
@@ -14,13 +16,16 @@ export class Draft implements KnownIdentities {
     this.#log = log;
   }
 
-  /** @param report false while the directory is read for the first time: identities are learned, nobody is told. */
-  add(objectGUID: string, identity: Identity | null, changes: readonly Change[], report: boolean): void {
+  /**
+   * @param changes none where an account is learned and nobody is told
+   * @param origins the writes that the values come from, if they are known
+   */
+  add(objectGUID: string, identity: Identity | null, changes: readonly Change[], origins?: Origins): void {
     const before = this.identity(objectGUID);
     if (before) this.#holders.set(key(before.domain, before.sAMAccountName), this.#otherHolder(before));
     if (identity) this.#holders.set(key(identity.domain, identity.sAMAccountName), objectGUID);
     this.identities.set(objectGUID, identity);
-    if (!report) return;
+    if (origins !== undefined && identity !== null) this.origins.set(objectGUID, origins);
     for (const change of changes) {
       const released = releasedName(change);
       if (released) this.#former.set(key(released.domain, released.sAMAccountName), objectGUID);

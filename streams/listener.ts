@@ -1,11 +1,13 @@
-import { concat, defer, EMPTY, ignoreElements, type Observable, of, takeUntil, timer } from 'rxjs';
+import { concat, concatMap, defer, EMPTY, ignoreElements, type Observable, of, takeUntil, timer } from 'rxjs';
 import { backoff } from './backoff.ts';
 import type { ChangeEvent } from './change.ts';
-import { type ChangeLog, type ListenerLog, LogError } from './change-log.ts';
+import { type ChangeLog, FencedError, type ListenerLog, LogError } from './change-log.ts';
 import { DirectoryError, type DirectoryFailure, type DirectorySession, type DirectorySource } from './directory-source.ts';
 import { aborted, failWhenAborted, retryWithReports, sideBySide, withResource } from './operators.ts';
-import { isReadWhole } from './position.ts';
+import { isReadWhole, type Position } from './position.ts';
+import type { Loss } from './publisher.ts';
 import { type ReadingSettings, readings } from './reading.ts';
+import { rolledBackWrite } from './rolled-back.ts';
 
 /** What a listener tells of its work; the runtime turns it into log lines. */
 export type ListenerReport =
@@ -17,23 +19,40 @@ export type ListenerReport =
       readonly namingContext: string;
       /** Why everything has to be read; undefined when the read goes on where the last one ended. */
       readonly fullRead: string | undefined;
+      /** Preferred domain controllers that were not taken, and why. */
+      readonly passedOver: DirectorySession['passedOver'];
+      /** What cannot be seen in this way of reading. */
+      readonly limits: readonly string[];
     }
+  | { readonly type: 'position-lost'; readonly namingContext: string; readonly dc: string; readonly reason: string }
   | {
       readonly type: 'read-progress';
       readonly namingContext: string;
       readonly objects: number;
+      /** Events that it led to so far. */
+      readonly differences: number;
       readonly done: boolean;
       readonly milliseconds: number;
     }
+  /** More deletions than a person wants to be told of without having been asked; nothing goes on until they are accepted. */
+  | {
+      readonly type: 'withheld';
+      readonly namingContext: string;
+      readonly deletions: number;
+      readonly known: number;
+      readonly digest: string;
+    }
   | { readonly type: 'published'; readonly events: readonly ChangeEvent[] }
   | { readonly type: 'set-aside'; readonly objectGUID: string; readonly dn: string; readonly reason: string }
+  /** Another domain controller is gone to. */
+  | { readonly type: 'leaving'; readonly source: string; readonly error: Error }
   | { readonly type: 'waiting'; readonly on: string; readonly error: Error; readonly milliseconds: number };
 
 /** Milliseconds before a refused password is tried again: each try counts towards a lock-out. */
 const REFUSED_PASSWORD_DELAY = 900_000;
 
 /** First and longest delay in milliseconds before a directory is tried again. */
-const DELAYS: Record<Exclude<DirectoryFailure, 'credentials'>, { first: number; longest: number }> = {
+const DELAYS: Record<Exclude<DirectoryFailure, 'credentials' | 'preferred'>, { first: number; longest: number }> = {
   unavailable: { first: 500, longest: 30_000 },
   rights: { first: 60_000, longest: 900_000 },
   position: { first: 100, longest: 30_000 },
@@ -41,6 +60,9 @@ const DELAYS: Record<Exclude<DirectoryFailure, 'credentials'>, { first: number; 
 };
 
 const LOG_DELAY = { first: 200, longest: 30_000 };
+
+/** Before another instance is waited for that took over; milliseconds. */
+const FENCED_DELAY = 1_000;
 
 /** Two sources are of one domain: no other try changes that, however often the domain was read. */
 class SharedDomain extends DirectoryError {}
@@ -63,8 +85,8 @@ class Watched {
 
 /**
  * Watches directories and publishes every change to the log. Completes when the signal aborts, after the page in flight.
- * Errors with a FencedError when another listener took over, and with a DirectoryError of kind 'configuration' as long as
- * that directory was never read or when two of them are of one domain; everything else is tried again.
+ * Errors with a DirectoryError of kind 'configuration' as long as that directory was never read or when two of them are of one
+ * domain; everything else is tried again. When another listener took over it stands by again.
  */
 export function listen(
   sources: readonly DirectorySource[],
@@ -92,11 +114,11 @@ export function listen(
       return concat(of(listening), watches);
     },
   );
-  return retryWithReports(
-    once,
-    (error) => (error instanceof LogError ? waiting(log.name, error, backoff(++failures, LOG_DELAY)) : undefined),
-    signal,
-  );
+  const plan = (error: unknown) => {
+    if (error instanceof FencedError) return waiting(log.name, error, FENCED_DELAY);
+    return error instanceof LogError ? waiting(log.name, error, backoff(++failures, LOG_DELAY)) : undefined;
+  };
+  return retryWithReports(once, plan, signal);
 }
 
 /** One directory: a session after the other, each until it breaks. */
@@ -115,34 +137,43 @@ function watch(
     watched.everRead = true;
     return position;
   };
+  const onRead = () => {
+    watched.failures = 0;
+    watched.everRead = true;
+    watched.positionRefused = false;
+    onReadToEnd();
+  };
   const once = withResource(
     () => source.open(find, signal),
     (session) => {
       claim(session.namingContext, watched, all);
-      const lost = watched.positionRefused ? 'the directory refused the position' : lossOf(session, log);
-      const resume = lost === undefined ? session.resume : { position: undefined, reason: lost };
-      const connected: ListenerReport = {
-        type: 'connected',
-        source: source.name,
-        dc: session.dc,
-        namingContext: session.namingContext,
-        fullRead: resume.position === undefined ? resume.reason : undefined,
-      };
-      const onRead = () => {
-        watched.failures = 0;
-        watched.everRead = true;
-        watched.positionRefused = false;
-        onReadToEnd();
-      };
-      return concat(of(connected), readings(session, resume.position, log, settings, signal, onRead));
+      return defer(() => beginning(session, watched, log)).pipe(
+        concatMap(({ position, loss, reason }) => {
+          const { dc, namingContext, passedOver, limits } = session;
+          const connected: ListenerReport = {
+            type: 'connected',
+            source: source.name,
+            dc,
+            namingContext,
+            fullRead: reason,
+            passedOver,
+            limits,
+          };
+          return concat(of(connected), readings(session, { position, loss }, log, settings, signal, onRead));
+        }),
+      );
     },
   );
   const sessions = retryWithReports(
     once,
     (error) => {
       if (!(error instanceof DirectoryError) || error instanceof SharedDomain) return undefined;
-      if (error.failure === 'configuration' && !watched.everRead) return undefined;
+      if (error.failure === 'preferred') return leaving(source.name, error);
       watched.positionRefused ||= error.failure === 'position';
+      // A refused password would be refused by the next one too, until the account is locked out; a refused position is read anew there.
+      const isAnotherThere = error.failure !== 'credentials' && error.failure !== 'position' && source.failed(error);
+      if (isAnotherThere) return leaving(source.name, error);
+      if (error.failure === 'configuration' && !watched.everRead) return undefined;
       watched.failures += 1;
       const milliseconds = error.failure === 'credentials' ? REFUSED_PASSWORD_DELAY : backoff(watched.failures, DELAYS[error.failure]);
       watched.pause = { error, until: performance.now() + milliseconds };
@@ -154,10 +185,43 @@ function watch(
   return concat(restOfPause(watched, signal), unlessStopped);
 }
 
-/** Why the log has no position although it should. */
-function lossOf({ namingContext, domain }: DirectorySession, log: ListenerLog): string | undefined {
-  const isLost = log.position(namingContext) === undefined && log.knows(domain);
-  return isLost ? `the position is lost: the log knows accounts of ${domain}, but not up to where it was read` : undefined;
+interface Beginning {
+  readonly position: Position | undefined;
+  readonly loss: Loss | undefined;
+  /** Why everything has to be read. */
+  readonly reason: string | undefined;
+}
+
+/** Where a session goes on, or why it cannot. */
+async function beginning(session: DirectorySession, watched: Watched, log: ListenerLog): Promise<Beginning> {
+  const { namingContext, domain, resume } = session;
+  const stored = log.position(namingContext);
+  // Told already, when it was noticed.
+  if (stored?.comparing !== undefined) return { position: undefined, loss: undefined, reason: stored.comparing.reason };
+  const lost = (reason: string, more: Partial<Loss> = {}): Beginning => ({
+    position: undefined,
+    loss: { reason, lossy: false, rolledBack: false, ...more },
+    reason,
+  });
+  if (stored === undefined && log.knows(domain)) {
+    return lost(`the log knows accounts of ${domain}, but not up to where it was read`, { lossy: true });
+  }
+  if (!isReadWhole(stored)) return { position: undefined, loss: undefined, reason: 'first start' };
+  if (watched.positionRefused) return lost('the directory refused the position');
+  if (resume.position === undefined) {
+    return lost(resume.reason, { lossy: resume.lossy === true, rolledBack: resume.rolledBack === true });
+  }
+  const { position } = resume;
+  if (position.recent.length > 0 && position.invocationId === session.invocationId) {
+    const found = await session.readObjects([...new Set(position.recent.map(({ objectGUID }) => objectGUID))]);
+    const write = rolledBackWrite(position.recent, found);
+    if (write !== undefined) {
+      const { attribute, objectGUID } = write;
+      const reason = `the database of ${session.dc} was rolled back: ${attribute} of ${objectGUID} is not as it was written there before`;
+      return lost(reason, { lossy: true, rolledBack: true });
+    }
+  }
+  return { position, loss: undefined, reason: undefined };
 }
 
 /** A log that is opened again and again must not lead to one try after the other: refused passwords lock an account out. */
@@ -178,6 +242,11 @@ function claim(namingContext: string, watched: Watched, all: readonly Watched[])
     );
   }
   watched.namingContext = namingContext;
+}
+
+/** To another domain controller at once. */
+function leaving(source: string, error: Error): { milliseconds: number; report: ListenerReport } {
+  return { milliseconds: 0, report: { type: 'leaving', source, error } };
 }
 
 function waiting(on: string, error: Error, milliseconds: number): { milliseconds: number; report: ListenerReport } {

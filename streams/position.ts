@@ -36,8 +36,8 @@ export const Position = z.object({
   readAt: z.string().default(''),
   /** When everything was read and compared last, ISO 8601. */
   comparedAt: z.string().default(''),
-  /** Why everything has to be compared, from when that is noticed until it is done. */
-  comparing: z.string().optional(),
+  /** From when it is noticed that everything has to be compared until that is done. Lossy: who is not found any more is gone. */
+  comparing: z.object({ reason: z.string(), lossy: z.boolean() }).optional(),
   /** Deletions that are not reported until a person accepts them. */
   withheld: z.object({ deletions: z.int(), digest: z.string(), since: z.iso.datetime() }).optional(),
   /** The last requests that were served. */

@@ -16,13 +16,16 @@ import {
 } from 'rxjs';
 import { backoff } from './backoff.ts';
 import type { ChangeEvent } from './change.ts';
-import { type ChangeLog, type ChangePage, LogError, type RepairerLog } from './change-log.ts';
+import { type ChangeLog, type ChangePage, FencedError, LogError, type RepairerLog } from './change-log.ts';
 import { type CustomerEngagement, CustomerEngagementError } from './customer-engagement.ts';
 import { type Astray, type Found, Linker } from './links.ts';
 import { aborted, failWhenAborted, type RetryPlan, retryWithReports, sideBySide, withResource } from './operators.ts';
 import { checkParkingAccounts, type ParkingCheck, ParkingPool } from './parking.ts';
 import type { Repair } from './repair.ts';
 import { Repairs } from './repairs.ts';
+
+/** Before another instance is waited for that took over; milliseconds. */
+const FENCED_DELAY = 1_000;
 
 export interface RepairerSettings {
   readonly parkingAccounts: readonly string[];
@@ -61,8 +64,8 @@ const RENAMING: readonly ChangeEvent['kind'][] = ['renamed', 'moved-domain', 're
  * Repairs the user records of one organization whose accounts were renamed. Completes when the signal aborts, once what is
  * under way has come to a safe point.
  *
- * @returns reports; errors with a FencedError when another repairer took over. What a person has to mend is tried again late,
- *   so that an organization that cannot be repaired stops neither the others nor the listener.
+ * @returns reports. What a person has to mend is tried again late, so that an organization that cannot be repaired stops neither the
+ *   others nor the listener. When another repairer took over it stands by again.
  */
 export function repair(
   ce: CustomerEngagement,
@@ -73,6 +76,7 @@ export function repair(
   let failures = 0;
   const plan: RetryPlan<RepairerReport> = (error) => {
     if (error instanceof LogError) return waiting(log.name, error, backoff(++failures, DELAY));
+    if (error instanceof FencedError) return waiting(log.name, error, FENCED_DELAY);
     if (error instanceof ParkingProvided) return waiting(ce.name, error, 0);
     if (error instanceof ParkingError) return waiting(ce.name, error, backoff(++failures, REFUSED_DELAY));
     return error instanceof CustomerEngagementError ? waiting(ce.name, error, backoff(++failures, delayAfter(error))) : undefined;

@@ -55,7 +55,7 @@ class Reader {
       if (detected.outcome !== 'changed') continue;
       const order = detected.changes.map(({ kind }) => CHANGE_KINDS.indexOf(kind));
       expect(order).toEqual([...new Set(order)].sort((a, b) => a - b));
-      draft.add(observation.objectGUID, detected.identity, detected.changes, report);
+      draft.add(observation.objectGUID, detected.identity, report ? detected.changes : []);
       this.#store.put(observation.objectGUID, detected.identity);
       if (report) for (const change of detected.changes) this.#store.putEvent(change);
       expect(this.#detect(observation, draft)).toEqual({ outcome: 'nothing' });

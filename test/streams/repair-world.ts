@@ -4,6 +4,7 @@ import { LogError } from '../../streams/change-log.ts';
 import { detect } from '../../streams/detector.ts';
 import { Draft } from '../../streams/draft.ts';
 import { domainName, sameName } from '../../streams/identity.ts';
+import { Position } from '../../streams/position.ts';
 import type { Repair } from '../../streams/repair.ts';
 import { type RepairerReport, repair } from '../../streams/repairer.ts';
 import { MemoryChangeLog } from '../support/memory-change-log.ts';
@@ -108,11 +109,11 @@ export class World {
         const whole = this.directory.readObject(observation.objectGUID) ?? observation;
         detection = detect({ ...observation, seen: whole.seen }, 'CORP', observed, draft);
       }
-      if (detection.outcome === 'changed') draft.add(observation.objectGUID, detection.identity, detection.changes, !first);
+      if (detection.outcome === 'changed') draft.add(observation.objectGUID, detection.identity, first ? [] : detection.changes);
     }
     this.#usn = this.directory.usn;
     const cookie = String(this.#usn);
-    const position = {
+    const position = Position.parse({
       namingContext: 'DC=x',
       dc: 'dc1',
       invocationId: 'i',
@@ -120,7 +121,7 @@ export class World {
       filter: '',
       attributes: [],
       cookie,
-    };
+    });
     this.log.append({ namingContext: 'DC=x', changes: draft.changes, identities: draft.identities, position });
   }
 

@@ -503,14 +503,16 @@ describe('starting and stopping', () => {
     expect(world.ce.writes).toEqual([]);
   });
 
-  test('SPEC rule 7: another repairer took over: an error, and nothing is written any more', async () => {
+  test('SPEC rule 7: another repairer took over: nothing is written any more, and it stands by', async () => {
     const world = await started();
     world.ce.fate = (call) => (isParking(call) ? new Promise((resolve) => setTimeout(() => resolve('ok'), SECOND)) : 'ok');
     world.rename(1, 'ann');
     await passed(100);
+    world.log.interference = { before: (operation) => (operation === 'openRepairer' ? new Promise(() => {}) : undefined) };
     world.log.lost.abort(new FencedError('another has it'));
     await passed(MINUTE);
-    expect(world.outcome).toBeInstanceOf(FencedError);
+    expect(world.reports.at(-1)).toMatchObject({ type: 'waiting', error: { message: 'another has it' } });
+    expect(world.outcome).toBe('running');
     expect(world.ce.writes.map(({ to }) => to)).toEqual(['CORP\\ns-park-1']);
     expect(world.log.closed).toBe(1);
   });

@@ -6,11 +6,14 @@ import {
   type ChangePage,
   FencedError,
   type ListenerLog,
+  type ListenerRequest,
   LogError,
   type RepairerLog,
 } from '../../streams/change-log.ts';
 import { type KnownIdentities, releasedName } from '../../streams/detector.ts';
 import { type Identity, nameKey, sameName } from '../../streams/identity.ts';
+import type { Notice } from '../../streams/notice.ts';
+import type { Origins } from '../../streams/origin.ts';
 import { isReadWhole, type Position } from '../../streams/position.ts';
 import { isOpen, type Link, type Repair } from '../../streams/repair.ts';
 
@@ -82,6 +85,9 @@ export class MemoryChangeLog implements ChangeLog {
   /** As the journal has them, the last one for each record last. */
   readonly history: Repair[] = [];
   readonly links: Link[] = [];
+  readonly origins = new Map<string, Origins>();
+  readonly notices: Notice[] = [];
+  readonly requests: ListenerRequest[] = [];
   interference: Interference = {};
   /** Of the handle opened last. */
   lost = new AbortController();
@@ -99,7 +105,10 @@ export class MemoryChangeLog implements ChangeLog {
     return {
       lost,
       position: (namingContext) => this.positions.get(namingContext),
-      count: () => known.identities.size,
+      count: (domain) => [...this.#objectGUIDs(domain)].length,
+      objectGUIDs: (domain) => this.#objectGUIDs(domain),
+      origins: (objectGUID) => this.origins.get(objectGUID) ?? {},
+      requests: async () => [...this.requests],
       knows: (domain) => [...known.identities.values()].some((identity) => sameName(identity.domain, domain)),
       identity: (objectGUID) => known.identity(objectGUID),
       holder: (domain, name) => known.holder(domain, name),
@@ -153,6 +162,18 @@ export class MemoryChangeLog implements ChangeLog {
     await onEvents([...this.events]);
   }
 
+  async look(): Promise<never> {
+    throw new Error('nobody looks at this log');
+  }
+
+  async request(request: ListenerRequest): Promise<void> {
+    this.requests.push(request);
+  }
+
+  *#objectGUIDs(domain: string): Generator<string> {
+    for (const identity of this.known.identities.values()) if (sameName(identity.domain, domain)) yield identity.objectGUID;
+  }
+
   async status(): Promise<never> {
     throw new Error('nobody asks this log for its status');
   }
@@ -176,7 +197,11 @@ export class MemoryChangeLog implements ChangeLog {
       this.events.push(event);
       this.known.putEvent(event);
     }
-    for (const [objectGUID, identity] of batch.identities) this.known.put(objectGUID, identity);
+    for (const [objectGUID, identity] of batch.identities) {
+      this.known.put(objectGUID, identity);
+      this.origins.set(objectGUID, batch.origins?.get(objectGUID) ?? {});
+    }
+    this.notices.push(...(batch.notices ?? []));
     if (batch.position) this.positions.set(batch.namingContext, batch.position);
     this.#appended.next();
     return events;

@@ -1,6 +1,15 @@
 import { Subject } from 'rxjs';
-import { DirectoryError, type DirectorySession, type DirectorySource, type Page, type PageReader } from '../../streams/directory-source.ts';
-import type { Position } from '../../streams/position.ts';
+import {
+  DirectoryError,
+  type DirectorySession,
+  type DirectorySource,
+  type Page,
+  type PageReader,
+  type Resume,
+  type WholeObject,
+} from '../../streams/directory-source.ts';
+import type { Vector } from '../../streams/origin.ts';
+import { Position } from '../../streams/position.ts';
 import type { MemoryDirectory } from './memory-directory.ts';
 
 /** What a test does to one step; awaited, and throwing fails it. */
@@ -11,18 +20,25 @@ export interface DirectoryInterference {
   close?(): void | Promise<void>;
 }
 
-/** A source over a directory in memory: a position is the USN from which to go on. */
+/** Where a read goes on: `USN@DC` with what had been seen, and in the middle of a read how many objects of it were given. */
+const COOKIE = /^(\d+)(?:\+(\d+))?$/;
+
+/**
+ * A source over domain controllers in memory, which are all of one domain: the first is read until a test fails over to another. On
+ * the domain controller of a position its cookie says from which USN on; on another what had been seen decides.
+ */
 export class MemoryDirectorySource implements DirectorySource {
   readonly name: string;
   readonly namingContext: string;
-  readonly directory: MemoryDirectory;
+  /** The one that is read. */
+  directory: MemoryDirectory;
   /** NetBIOS name. */
   domain: string;
   pageSize = 2;
   /** Every so many pages the directory gives a position in the middle of a read; 0: never. */
   positionEvery = 0;
   /** What `resume` says of every stored position, if it is not good. */
-  resumeRefused: string | undefined;
+  resumeRefused: string | { readonly reason: string; readonly lossy?: boolean; readonly rolledBack?: boolean } | undefined;
   interference: DirectoryInterference = {};
   opened = 0;
   closed = 0;
@@ -32,6 +48,8 @@ export class MemoryDirectorySource implements DirectorySource {
   pagesGiven = 0;
   readonly objectsRead: string[] = [];
   wakes = new Subject<void>();
+  /** What the listener said went wrong. */
+  readonly failures: DirectoryError[] = [];
   #lost: DirectoryError | undefined;
 
   constructor(directory: MemoryDirectory, name = 'memory') {
@@ -47,26 +65,41 @@ export class MemoryDirectorySource implements DirectorySource {
     signal.throwIfAborted();
     this.wakes = new Subject();
     this.#lost = undefined;
-    const stored = find(this.namingContext);
-    const resume =
-      stored && !this.resumeRefused ? { position: stored } : { position: undefined, reason: this.resumeRefused ?? 'nothing stored' };
+    const { directory } = this;
     return {
       namingContext: this.namingContext,
       domain: this.domain,
-      dc: 'dc1',
-      resume,
+      dc: directory.dc,
+      via: 'dirsync',
+      invocationId: directory.invocationId,
+      tombstoneLifetime: 180 * 86_400_000,
+      passedOver: [],
+      limits: [],
+      resume: this.#resume(find(this.namingContext)),
       wakes: this.wakes,
-      read: (position) => this.#read(position),
-      readObject: async (objectGUID) => {
-        await this.interference.readObject?.(objectGUID);
-        this.objectsRead.push(objectGUID);
-        return this.directory.readObject(objectGUID);
+      read: (position) => this.#read(directory, position),
+      readObjects: async (objectGUIDs) => {
+        const found = new Map<string, WholeObject>();
+        for (const objectGUID of objectGUIDs) {
+          await this.interference.readObject?.(objectGUID);
+          this.objectsRead.push(objectGUID);
+          const whole = directory.readObject(objectGUID);
+          if (whole !== undefined) found.set(objectGUID, whole);
+        }
+        if (this.#lost) throw this.#lost;
+        return found;
       },
+      vector: async () => directory.vector(),
       [Symbol.asyncDispose]: async () => {
         await this.interference.close?.();
         this.closed++;
       },
     };
+  }
+
+  failed(error: DirectoryError): boolean {
+    this.failures.push(error);
+    return false;
   }
 
   /** Breaks the connection: everything of the session fails from now on. */
@@ -75,14 +108,23 @@ export class MemoryDirectorySource implements DirectorySource {
     this.wakes.error(error);
   }
 
-  #read(position: Position | undefined): PageReader {
+  #resume(stored: Position | undefined): Resume {
+    const refused = this.resumeRefused;
+    if (stored !== undefined && refused === undefined) return { position: stored };
+    return { position: undefined, ...(typeof refused === 'object' ? refused : { reason: refused ?? 'nothing stored' }) };
+  }
+
+  #read(directory: MemoryDirectory, position: Position | undefined): PageReader {
     this.reads.push(position?.cookie);
-    const [from = 0, after = 0] = (position?.cookie ?? '').split('+').map(Number);
-    const to = this.directory.usn;
+    const [, usn = '0', after = '0'] = COOKIE.exec(position?.cookie ?? '0') ?? [];
+    const isOwn = position?.invocationId === directory.invocationId;
+    const from = isOwn ? Number(usn) : 0;
+    const seen = position === undefined ? {} : cookieVector(position);
+    const to = directory.usn;
     let answered = to;
-    const rest = this.directory.changesSince(from).slice(after);
+    const rest = directory.changesSince(from, seen).slice(Number(after));
     let pages = 0;
-    let given = after;
+    let given = Number(after);
     return {
       next: async (): Promise<Page> => {
         await this.interference.page?.(++pages);
@@ -93,15 +135,24 @@ export class MemoryDirectorySource implements DirectorySource {
         const last = rest.length === 0;
         const isPlaced = last || (this.positionEvery > 0 && pages % this.positionEvery === 0);
         // The next answer has what changed since this one began.
-        if (isPlaced && !last) rest.push(...this.directory.changesSince(answered));
-        answered = this.directory.usn;
-        return { observations, last, position: isPlaced ? this.#position(last ? String(to) : `${from}+${given}`) : undefined };
+        if (isPlaced && !last) rest.push(...directory.changesSince(answered, seen));
+        answered = directory.usn;
+        const cookie = last ? String(to) : `${from}+${given}`;
+        return { observations, last, position: isPlaced ? this.#position(directory, cookie, last ? directory.vector() : seen) : undefined };
       },
     };
   }
 
-  #position(cookie: string): Position {
-    const { namingContext } = this;
-    return { namingContext, dc: 'dc1', invocationId: 'i1', highestCommittedUSN: cookie, filter: '', attributes: [], cookie };
+  #position({ dc, invocationId }: MemoryDirectory, cookie: string, vector: Vector): Position {
+    const usn = cookie.replace(/\+.*/, '');
+    // In the middle of a read the cookie goes by numbers alone.
+    const seen = cookie.includes('+') ? vector : { ...vector, [invocationId]: usn };
+    const place = { namingContext: this.namingContext, dc, invocationId, highestCommittedUSN: usn, filter: '' };
+    return Position.parse({ ...place, attributes: [JSON.stringify(seen)], cookie, seen, readAt: new Date().toISOString() });
   }
+}
+
+/** The vector in the cookie is that of the domain controller, whatever the listener has seen besides. It is kept where nobody looks. */
+function cookieVector(position: Position): Vector {
+  return JSON.parse(position.attributes[0] ?? '{}');
 }

@@ -1,0 +1,388 @@
+import type { ListenerLog, ListenerRequest } from './change-log.ts';
+import type { DirectorySession, Page } from './directory-source.ts';
+import { Draft } from './draft.ts';
+import type { ListenerReport } from './listener.ts';
+import { inPortions, lookUp } from './missing.ts';
+import type { Observation } from './observation.ts';
+import { joined, type Vector } from './origin.ts';
+import { begun, isReadWhole, type Position, type SeenWrite } from './position.ts';
+import type { Shown } from './settle.ts';
+import { type Deletion, deletionDrafts, type Taking, take } from './taking.ts';
+import { type DeletionLimit, digestOf, isTooMany } from './withheld.ts';
+
+export interface PublisherSettings {
+  /** Milliseconds after which a position is stored although nothing changed. */
+  readonly positionEvery: number;
+  /** Milliseconds after which everything is compared although no position was lost; 0: never. */
+  readonly compareEvery: number;
+  /** Milliseconds that a domain controller may lag behind: for so long what is older than known is not taken for true. */
+  readonly maxLag: number;
+  readonly deletionLimit: DeletionLimit;
+}
+
+/** Why a position is lost. */
+export interface Loss {
+  readonly reason: string;
+  /** What was deleted meanwhile may have been forgotten: who is not found any more is gone. */
+  readonly lossy: boolean;
+  /** The domain controller was put back to an earlier state: what it had written itself says nothing any more. */
+  readonly rolledBack: boolean;
+}
+
+/** How many of the last writes are remembered to know a roll-back by. */
+const REMEMBERED = 5;
+/** Milliseconds between two looks at accounts that wait for their domain controller to catch up. */
+const LOOK_AGAIN = 30_000;
+/** Milliseconds between two reports of the same deletions that wait for a person. */
+const REMIND = 3_600_000;
+/** Milliseconds: a comparison is a load on the domain controller, and changes of others go on being reported in between. */
+const PAUSE = { comparison: 300_000, changes: 5_000 };
+/** From how many known accounts on that come whole where only changes were asked for the cookie was not understood. */
+const REPEATED = 10;
+
+/** Of a domain that is read for the first time nothing has to be looked up: its accounts come whole, and nobody is told. */
+const NOBODY: Taking['known'] = { identity: () => undefined, holder: () => undefined, formerHolder: () => undefined, origins: () => ({}) };
+
+const OUT_OF_SIGHT =
+  'it is not shown any more, and not as deleted either: out of sight of the account that reads; what is known of it is kept';
+
+/** One read of a directory, page by page. */
+interface Read {
+  /** `baseline`: everything, for the first time. `comparison`: everything, against what is known. */
+  readonly mode: 'baseline' | 'changes' | 'comparison';
+  /** Of a comparison: who is not found any more is gone. */
+  readonly lossy: boolean;
+  /** What had been seen before it began. */
+  readonly seen: Vector;
+  /** Who was in it, where it goes through everything. */
+  readonly found: Set<string>;
+  readonly deletions: Map<string, Deletion>;
+  readonly waiting: Set<string>;
+  readonly requests: readonly ListenerRequest[];
+  readonly began: number;
+  known: Taking['known'];
+  objects: number;
+  differences: number;
+  /** Known accounts that came whole. */
+  repeated: number;
+  lookedAgain: boolean;
+}
+
+/** Turns pages into events and known identities, and keeps where to read on. */
+export class Publisher {
+  readonly #session: DirectorySession;
+  readonly #log: ListenerLog;
+  readonly #settings: PublisherSettings;
+  #loss: Loss | undefined;
+  #position: Position | undefined;
+  #read: Read;
+  #writes: readonly SeenWrite[];
+  #hasBegun = false;
+  #stored = 0;
+  #reminded: { readonly digest: string; readonly at: number } | undefined;
+  #lookedAgain = Number.NEGATIVE_INFINITY;
+
+  /**
+   * @param position where to read on; undefined: everything has to be read
+   * @param loss why the stored position is lost, if it is
+   */
+  constructor(
+    session: DirectorySession,
+    position: Position | undefined,
+    loss: Loss | undefined,
+    log: ListenerLog,
+    settings: PublisherSettings,
+  ) {
+    this.#session = session;
+    this.#log = log;
+    this.#settings = settings;
+    this.#position = position;
+    this.#loss = loss;
+    this.#writes = position?.recent ?? [];
+    this.#read = this.#newRead([]);
+  }
+
+  /**
+   * Begins the next read.
+   *
+   * @returns where to read from; undefined: everything
+   */
+  begin(requests: readonly ListenerRequest[]): Position | undefined {
+    this.#read = this.#newRead(requests);
+    return this.#read.mode === 'changes' ? this.#position : undefined;
+  }
+
+  /** Rejects when the signal aborts before there is anything to publish. */
+  async publish(page: Page, signal: AbortSignal): Promise<ListenerReport[]> {
+    const read = this.#read;
+    const reports = this.#loss === undefined ? [] : await this.#tellLoss(this.#loss);
+    const draft = await this.#take(page.observations, reports, signal);
+    read.objects += page.observations.length;
+    if (page.last && page.position !== undefined) {
+      reports.push(...(await this.#finish(page.position, draft, signal)));
+    } else if (read.mode === 'baseline') {
+      reports.push(...(await this.#append(draft, this.#baselineBegun())));
+    } else {
+      // A position in the middle is good only where nothing has been put off to the end.
+      const isGood = read.mode === 'changes' && read.deletions.size === 0 && page.position !== undefined;
+      reports.push(...(await this.#append(draft, isGood ? this.#after(page.position) : undefined)));
+    }
+    // In a later answer of the same read an account of an earlier one can come again, also as deleted.
+    if (page.position) read.known = this.#log;
+    if (read.mode !== 'changes') {
+      const { objects, differences } = read;
+      const milliseconds = Math.round(performance.now() - read.began);
+      const { namingContext } = this.#session;
+      reports.push({ type: 'read-progress', namingContext, objects, differences, done: page.last, milliseconds });
+    }
+    return reports;
+  }
+
+  /** Milliseconds before the same deletions are looked at again while they wait for a person; undefined: nothing waits. */
+  get pause(): number | undefined {
+    if (this.#position?.withheld === undefined) return undefined;
+    return this.#read.mode === 'comparison' ? PAUSE.comparison : PAUSE.changes;
+  }
+
+  get #before(): Position | undefined {
+    return this.#position ?? this.#log.position(this.#session.namingContext);
+  }
+
+  #newRead(requests: readonly ListenerRequest[]): Read {
+    const { namingContext, domain } = this.#session;
+    const mine = requests.filter((request) => request.namingContext.toLowerCase() === namingContext.toLowerCase());
+    const stored = this.#log.position(namingContext);
+    const mode = this.#modeFor(mine, stored);
+    return {
+      mode,
+      lossy: (stored?.comparing ?? this.#loss)?.lossy ?? false,
+      seen: this.#seenBefore(),
+      found: new Set(),
+      deletions: new Map(),
+      waiting: new Set(),
+      requests: mine,
+      began: performance.now(),
+      known: mode === 'baseline' && !this.#log.knows(domain) ? NOBODY : this.#log,
+      objects: 0,
+      differences: 0,
+      repeated: 0,
+      lookedAgain: false,
+    };
+  }
+
+  #modeFor(requests: readonly ListenerRequest[], stored: Position | undefined): Read['mode'] {
+    if (this.#loss !== undefined || stored?.comparing !== undefined) return 'comparison';
+    if (this.#position === undefined || !isReadWhole(stored)) return 'baseline';
+    const { comparedAt, served } = this.#position;
+    const isAsked = requests.some(({ kind, id }) => kind === 'compare' && !served.includes(id));
+    const { compareEvery } = this.#settings;
+    const isDue = compareEvery > 0 && Date.now() - (Date.parse(comparedAt) || 0) >= compareEvery;
+    return isAsked || isDue ? 'comparison' : 'changes';
+  }
+
+  #seenBefore(): Vector {
+    const seen = { ...this.#before?.seen };
+    if (this.#loss?.rolledBack) delete seen[this.#session.invocationId];
+    return seen;
+  }
+
+  /** Stays in the log until everything has been compared, also over a restart; it is told once. */
+  async #tellLoss({ reason, lossy }: Loss): Promise<ListenerReport[]> {
+    const { namingContext, dc } = this.#session;
+    const before = this.#before ?? begun(namingContext, dc);
+    const position = { ...before, seen: this.#seenBefore(), comparing: { reason, lossy } };
+    const notice = { kind: 'position-lost', namingContext, dc, reason, time: new Date().toISOString() } as const;
+    await this.#log.append({ namingContext, changes: [], identities: new Map(), notices: [notice], position });
+    this.#position = position;
+    this.#loss = undefined;
+    return [{ type: 'position-lost', namingContext, dc, reason }];
+  }
+
+  async #take(
+    observations: readonly Observation[],
+    reports: ListenerReport[],
+    signal: AbortSignal,
+    more: { shown?: Shown; overdue?: boolean } = {},
+  ): Promise<Draft> {
+    const read = this.#read;
+    const { session, via } = { session: this.#session, via: read.mode === 'comparison' ? ('comparison' as const) : this.#session.via };
+    const view = { seen: read.seen, ...more };
+    const taken = await take(observations, { session, known: read.known, view, via, isBaseline: read.mode === 'baseline', signal });
+    for (const { objectGUID } of observations) {
+      if (read.mode !== 'changes') read.found.add(objectGUID);
+      read.deletions.delete(objectGUID);
+      read.waiting.delete(objectGUID);
+    }
+    for (const deletion of taken.deletions) read.deletions.set(deletion.objectGUID, deletion);
+    for (const objectGUID of taken.waiting) read.waiting.add(objectGUID);
+    for (const about of taken.setAside) reports.push({ type: 'set-aside', ...about });
+    read.differences += taken.draft.changes.length;
+    read.repeated += taken.repeated;
+    this.#remember(taken.writes);
+    return taken.draft;
+  }
+
+  async #finish(position: Position, draft: Draft, signal: AbortSignal): Promise<ListenerReport[]> {
+    const read = this.#read;
+    const reports: ListenerReport[] = [];
+    let rest = draft;
+    if (read.mode === 'comparison') {
+      reports.push(...(await this.#append(rest, undefined)));
+      rest = await this.#missing(reports, signal);
+    }
+    if (this.#hasToLookAgain()) {
+      reports.push(...(await this.#append(rest, undefined)));
+      rest = await this.#lookAgain(reports, signal);
+    }
+    if (this.#isWithheld()) {
+      reports.push(...(await this.#append(rest, this.#withholding())), ...this.#remind());
+      return reports;
+    }
+    const drafts = deletionDrafts(rest, [...read.deletions.values()], this.#session.domain, read.mode !== 'baseline');
+    if (read.mode !== 'baseline') read.differences += read.deletions.size;
+    const after = this.#after(position);
+    for (const [index, each] of drafts.entries()) {
+      reports.push(...(await this.#append(each, index === drafts.length - 1 ? after : undefined)));
+    }
+    this.#position = after;
+    if (this.#session.via === 'dirsync' && read.mode === 'changes' && read.repeated >= REPEATED && read.repeated * 2 > read.objects) {
+      this.#loss = {
+        reason: `${this.#session.dc} did not understand the position and answered with everything`,
+        lossy: false,
+        rolledBack: false,
+      };
+    }
+    return reports;
+  }
+
+  /** Who is known and was not in the read, looked up one by one before anything is called deleted. */
+  async #missing(reports: ListenerReport[], signal: AbortSignal): Promise<Draft> {
+    const read = this.#read;
+    let draft = new Draft(this.#log);
+    const shown = { vector: await this.#session.vector(), invocationId: this.#session.invocationId };
+    for (const guids of inPortions(this.#log.objectGUIDs(this.#session.domain), (guid) => !read.found.has(guid))) {
+      const { present, absent } = await lookUp(guids, this.#session, this.#log, { seen: read.seen, shown }, signal);
+      reports.push(...(await this.#append(draft, undefined)));
+      draft = await this.#take(present, reports, signal, { shown });
+      for (const { objectGUID, isBehind, observed } of absent) {
+        if (!read.lossy) reports.push({ type: 'set-aside', objectGUID, dn: '', reason: OUT_OF_SIGHT });
+        else if (isBehind) read.waiting.add(objectGUID);
+        else read.deletions.set(objectGUID, { objectGUID, observed });
+      }
+    }
+    return draft;
+  }
+
+  #hasToLookAgain(): boolean {
+    const held = Object.keys(this.#before?.held ?? {});
+    const isNew = [...this.#read.waiting].some((objectGUID) => !held.includes(objectGUID));
+    return this.#read.mode !== 'baseline' && (isNew || (held.length > 0 && performance.now() - this.#lookedAgain >= LOOK_AGAIN));
+  }
+
+  /** Whether the domain controller has caught up, knows better, or has had its time. */
+  async #lookAgain(reports: ListenerReport[], signal: AbortSignal): Promise<Draft> {
+    this.#lookedAgain = performance.now();
+    const read = this.#read;
+    read.lookedAgain = true;
+    const held = this.#before?.held ?? {};
+    const guids = [...new Set([...Object.keys(held), ...read.waiting])];
+    const isOverdue = (objectGUID: string) => Date.now() - (Date.parse(held[objectGUID] ?? '') || Date.now()) >= this.#settings.maxLag;
+    let draft = new Draft(this.#log);
+    const shown = { vector: await this.#session.vector(), invocationId: this.#session.invocationId };
+    for (const overdue of [false, true]) {
+      for (const some of inPortions(guids, (objectGUID) => isOverdue(objectGUID) === overdue)) {
+        const { present, absent } = await lookUp(some, this.#session, this.#log, { seen: read.seen, shown }, signal);
+        reports.push(...(await this.#append(draft, undefined)));
+        draft = await this.#take(present, reports, signal, { shown, overdue });
+        for (const { objectGUID, observed } of absent) {
+          if (overdue) read.deletions.set(objectGUID, { objectGUID, observed });
+          else read.waiting.add(objectGUID);
+        }
+      }
+    }
+    return draft;
+  }
+
+  #isWithheld(): boolean {
+    const { mode, deletions, requests } = this.#read;
+    if (mode === 'baseline' || !isTooMany(deletions.size, this.#log.count(this.#session.domain), this.#settings.deletionLimit))
+      return false;
+    const digest = digestOf(deletions.keys());
+    const served = this.#before?.served ?? [];
+    return !requests.some((each) => each.kind === 'accept-deletions' && each.digest === digest && !served.includes(each.id));
+  }
+
+  /** The position stays where it is, so that the same deletions come again until a person accepts them. */
+  #withholding(): Position {
+    const { namingContext, dc } = this.#session;
+    const before = this.#before ?? begun(namingContext, dc);
+    const digest = digestOf(this.#read.deletions.keys());
+    const since = before.withheld?.digest === digest ? before.withheld.since : new Date().toISOString();
+    this.#position = { ...before, withheld: { deletions: this.#read.deletions.size, digest, since } };
+    return this.#position;
+  }
+
+  #remind(): ListenerReport[] {
+    const { namingContext, domain } = this.#session;
+    const { digest = '' } = this.#position?.withheld ?? {};
+    const now = performance.now();
+    if (this.#reminded?.digest === digest && now - this.#reminded.at < REMIND) return [];
+    this.#reminded = { digest, at: now };
+    return [{ type: 'withheld', namingContext, deletions: this.#read.deletions.size, known: this.#log.count(domain), digest }];
+  }
+
+  #after(position: Position): Position {
+    const { mode, seen, waiting, requests, lookedAgain } = this.#read;
+    const before = this.#before;
+    const now = new Date().toISOString();
+    const held = lookedAgain ? waiting : new Set([...Object.keys(before?.held ?? {}), ...waiting]);
+    return {
+      ...position,
+      seen: joined(seen, position.seen),
+      recent: [...this.#writes],
+      held: Object.fromEntries([...held].map((objectGUID) => [objectGUID, before?.held[objectGUID] ?? now])),
+      comparedAt: mode === 'changes' ? (before?.comparedAt ?? now) : now,
+      served: requests.length > 0 ? requests.map(({ id }) => id) : (before?.served ?? []),
+    };
+  }
+
+  async #append(draft: Draft, position: Position | undefined): Promise<ListenerReport[]> {
+    if (draft.identities.size === 0 && !this.#isDue(position)) return [];
+    const { changes, identities, origins } = draft;
+    const events = await this.#log.append({ namingContext: this.#session.namingContext, changes, identities, origins, position });
+    if (position) this.#stored = performance.now();
+    return events.length > 0 ? [{ type: 'published', events }] : [];
+  }
+
+  /** A full read is never forgotten once it is over: the next start would do it again. */
+  #isDue(position: Position | undefined): boolean {
+    if (position === undefined) return false;
+    const stored = this.#log.position(this.#session.namingContext);
+    return (
+      this.#read.mode !== 'changes' ||
+      stored === undefined ||
+      isNews(position, stored) ||
+      performance.now() - this.#stored >= this.#settings.positionEvery
+    );
+  }
+
+  /** A position from the middle of the first read would make the rest look created: all that is stored is that it has begun. */
+  #baselineBegun(): Position | undefined {
+    if (this.#hasBegun || this.#log.position(this.#session.namingContext) !== undefined) return undefined;
+    this.#hasBegun = true;
+    return begun(this.#session.namingContext, this.#session.dc);
+  }
+
+  #remember(writes: readonly SeenWrite[]): void {
+    if (writes.length === 0) return;
+    const byNumber = (one: SeenWrite, other: SeenWrite) => (BigInt(one.localUsn) < BigInt(other.localUsn) ? 1 : -1);
+    this.#writes = [...this.#writes, ...writes].sort(byNumber).slice(0, REMEMBERED);
+  }
+}
+
+/** What somebody waits for, or must not be forgotten. */
+function isNews(position: Position, stored: Position): boolean {
+  const digest = ({ held, served, withheld, comparing }: Position) =>
+    JSON.stringify([Object.keys(held).sort(), served, withheld?.digest, comparing]);
+  return position.dc !== stored.dc || digest(position) !== digest(stored);
+}

@@ -1,0 +1,220 @@
+import type { Change, Observed } from './change.ts';
+import type { KnownAccounts } from './change-log.ts';
+import { detect, type KnownIdentities } from './detector.ts';
+import { type DirectorySession, UnusableObject, type WholeObject, type Write } from './directory-source.ts';
+import { Draft } from './draft.ts';
+import { sameName } from './identity.ts';
+import type { Observation } from './observation.ts';
+import { unlessAborted } from './operators.ts';
+import type { Origins } from './origin.ts';
+import type { SeenWrite } from './position.ts';
+import { originOf, settle, type View } from './settle.ts';
+
+export interface Taking {
+  readonly session: DirectorySession;
+  readonly known: KnownIdentities & Pick<KnownAccounts, 'origins'>;
+  readonly view: View;
+  readonly via: Observed['via'];
+  /** The directory is read for the first time: accounts are learned and nobody is told, so only what is incomplete is read again. */
+  readonly isBaseline: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** What observations come to. */
+export interface Taken {
+  readonly draft: Draft;
+  /** Accounts that are gone; not part of the draft, since how many there are is known only at the end of a read. */
+  readonly deletions: readonly Deletion[];
+  /** objectGUIDs of which the domain controller shows something older than what is known. */
+  readonly waiting: readonly string[];
+  readonly setAside: readonly { readonly objectGUID: string; readonly dn: string; readonly reason: string }[];
+  /** The writes behind the changes. */
+  readonly writes: readonly SeenWrite[];
+  /** How many known accounts came whole. */
+  readonly repeated: number;
+}
+
+export interface Deletion {
+  readonly objectGUID: string;
+  readonly observed: Observed;
+}
+
+/**
+ * Compares observations with what is known. What differs is read again from the directory, all of it at once and together with the
+ * writes that the values come from: that gives each change its origin, and tells what is new from what is old.
+ */
+export async function take(observations: readonly Observation[], taking: Taking): Promise<Taken> {
+  const { session, isBaseline, signal } = taking;
+  const doubtful = observations.filter((observation) => needsWhole(observation, taking));
+  const wholes =
+    doubtful.length === 0 ? NONE : await unlessAborted(session.readObjects(doubtful.map(({ objectGUID }) => objectGUID)), signal);
+  const taker = new Taker(taking);
+  const read = new Set(doubtful);
+  for (const observation of observations) {
+    // What was the same as known is so still: it needs no second look.
+    if (read.has(observation)) taker.take(observation, wholes.get(observation.objectGUID));
+    else if (isBaseline) taker.take(observation, undefined);
+  }
+  await taker.markSharedNames();
+  return taker;
+}
+
+/** Changes in one batch at most, where there is a choice. */
+const BATCH = 500;
+
+const NONE: ReadonlyMap<string, WholeObject> = new Map();
+
+/** In a read of everything accounts come whole, and most of them are as they were. In any other, whoever comes has changed somehow. */
+function needsWhole(observation: Observation, { session, known, via, isBaseline }: Taking): boolean {
+  const observed = { time: '', dc: session.dc, via, dn: observation.dn };
+  const { outcome } = detect(observation, session.domain, observed, known);
+  if (outcome === 'incomplete') return true;
+  if (isBaseline) return false;
+  return outcome === 'changed' || (via !== 'comparison' && known.identity(observation.objectGUID) !== undefined);
+}
+
+/**
+ * Deletions as drafts, the first of them after what the given draft holds.
+ *
+ * @param report false: nobody is told
+ */
+export function deletionDrafts(draft: Draft, deletions: readonly Deletion[], domain: string, report: boolean): Draft[] {
+  const drafts = [draft];
+  let current = draft;
+  for (const { objectGUID, observed } of deletions) {
+    if (current.identities.size >= BATCH) {
+      current = new Draft(draft);
+      drafts.push(current);
+    }
+    const detection = detect({ objectGUID, dn: observed.dn, deleted: true, seen: {} }, domain, observed, current);
+    if (detection.outcome === 'changed') current.add(objectGUID, null, report ? detection.changes : []);
+  }
+  return drafts;
+}
+
+class Taker implements Taken {
+  readonly draft: Draft;
+  readonly deletions: Deletion[] = [];
+  readonly waiting: string[] = [];
+  readonly setAside: { objectGUID: string; dn: string; reason: string }[] = [];
+  readonly writes: SeenWrite[] = [];
+  repeated = 0;
+  readonly #taking: Taking;
+
+  constructor(taking: Taking) {
+    this.#taking = taking;
+    this.draft = new Draft(taking.known);
+  }
+
+  take(observation: Observation, whole: WholeObject | undefined): void {
+    try {
+      this.#take(observation, whole);
+    } catch (error) {
+      if (!(error instanceof UnusableObject)) throw error;
+      this.setAside.push({ objectGUID: observation.objectGUID, dn: observation.dn, reason: error.message });
+    }
+  }
+
+  /** Two accounts that have one name are told of as they are, and marked. Who gave a name up a moment ago may only not have been read yet. */
+  async markSharedNames(): Promise<void> {
+    const { session, signal } = this.#taking;
+    const suspects = this.draft.changes.flatMap((change, index) => {
+      const other = change.formerHolder === null || change.after === null ? undefined : this.draft.identity(change.formerHolder);
+      const shares = other !== undefined && change.after !== null && isSameAccountName(other, change.after);
+      return shares ? [{ index, change, other }] : [];
+    });
+    if (suspects.length === 0) return;
+    const guids = [...new Set(suspects.map(({ other }) => other.objectGUID))];
+    const now = await unlessAborted(session.readObjects(guids), signal);
+    for (const { index, change, other } of suspects) {
+      const found = now.get(other.objectGUID);
+      if (found === undefined || found.deleted || found.seen.sAMAccountName === undefined) continue;
+      const isShared = sameName(found.seen.sAMAccountName, change.after?.sAMAccountName ?? '');
+      if (isShared) this.draft.changes[index] = { ...change, sharedWith: other.objectGUID };
+    }
+  }
+
+  #take(observation: Observation, whole: WholeObject | undefined): void {
+    const { session, known, view, via, isBaseline } = this.#taking;
+    const { objectGUID } = observation;
+    const before = this.draft.identity(objectGUID);
+    if (before !== undefined && observation.seen.objectClass !== undefined && observation.seen.objectSid !== undefined) this.repeated++;
+    const origins = known.origins(objectGUID);
+    const settled = whole === undefined ? undefined : settle(whole, before, origins, view);
+    if (settled?.outcome === 'waits') {
+      this.waiting.push(objectGUID);
+      return;
+    }
+    const found = settled === undefined ? observation : broughtBack(settled.observation, observation, before === undefined);
+    const observed = { time: new Date().toISOString(), dc: session.dc, via, dn: found.dn };
+    const detection = detect(found, session.domain, observed, this.draft);
+    if (settled?.waits) this.waiting.push(objectGUID);
+    switch (detection.outcome) {
+      case 'incomplete':
+        throw new UnusableObject(
+          whole === undefined
+            ? 'the directory reported a change of it but does not show the object'
+            : 'the object lacks objectClass, sAMAccountName or userAccountControl',
+        );
+      case 'nothing':
+        // The same value can come from a newer write.
+        if (before !== undefined && settled !== undefined && !isSame(origins, settled.origins)) {
+          this.draft.add(objectGUID, before, [], settled.origins);
+        }
+        return;
+      case 'changed': {
+        const changes = detection.changes.map((change) => this.#withOrigin(change, whole));
+        if (detection.identity === null) this.deletions.push({ objectGUID, observed: changes.at(-1)?.observed ?? observed });
+        else this.draft.add(objectGUID, detection.identity, isBaseline ? [] : changes, settled?.origins);
+      }
+    }
+  }
+
+  #withOrigin(change: Change, whole: WholeObject | undefined): Change {
+    if (whole === undefined) return change;
+    const newest = attributesOf(change)
+      .flatMap((attribute) => {
+        const write = whole.writes[attribute];
+        return write === undefined ? [] : [{ attribute, write }];
+      })
+      .reduce<{ attribute: string; write: Write } | undefined>(
+        (best, each) => (best === undefined || Date.parse(each.write.time) >= Date.parse(best.write.time) ? each : best),
+        undefined,
+      );
+    if (newest === undefined) return { ...change, observed: { ...change.observed, origin: null } };
+    const { attribute, write } = newest;
+    const origin = originOf(write);
+    this.writes.push({ objectGUID: change.objectGUID, attribute, origin, localUsn: write.localUsn });
+    return { ...change, observed: { ...change.observed, origin: { ...origin, dc: write.dc ?? null } } };
+  }
+}
+
+/** The write of which attributes makes a change. */
+function attributesOf({ kind, changed }: Change): readonly string[] {
+  switch (kind) {
+    case 'created':
+      return ['objectClass'];
+    case 'restored':
+    case 'deleted':
+      return ['isDeleted'];
+    default:
+      return changed.map((attribute) => (attribute === 'enabled' ? 'userAccountControl' : attribute));
+  }
+}
+
+/** Only the first report of an account may tell that it came back from the dead: read again, a living one looks the same either way. */
+function broughtBack(whole: Observation, first: Observation, isUnknown: boolean): Observation {
+  return isUnknown && !whole.deleted && first.deleted === false ? { ...whole, deleted: false } : whole;
+}
+
+function isSameAccountName(one: { domain: string; sAMAccountName: string }, other: { domain: string; sAMAccountName: string }): boolean {
+  return one.domain === other.domain && sameName(one.sAMAccountName, other.sAMAccountName);
+}
+
+function isSame(one: Origins, other: Origins): boolean {
+  const keys = Object.keys(other);
+  return (
+    keys.length === Object.keys(one).length &&
+    keys.every((key) => one[key]?.invocationId === other[key]?.invocationId && one[key]?.usn === other[key]?.usn)
+  );
+}

@@ -1,0 +1,266 @@
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { isNewer, type Origin } from '../../streams/origin.ts';
+import { guid, MemoryDirectory } from '../support/memory-directory.ts';
+import { expectExact, passed, SECOND, SETTINGS, world } from './listener-world.ts';
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+/** Two domain controllers of one domain, a listener on the first, and everybody known. */
+async function twoDcs({ accounts = 3, settings = SETTINGS } = {}) {
+  const w = world({ accounts: 0, settings });
+  const numbers = { next: 1 };
+  const [one, two] = [new MemoryDirectory({ number: 1, numbers }), new MemoryDirectory({ number: 2, numbers })];
+  for (let i = 1; i <= accounts; i++) one.create({ sAMAccountName: `user${i}` });
+  two.replicateFrom(one);
+  one.replicateFrom(two);
+  w.source.directory = one;
+  w.start();
+  await passed(0);
+  const read = async () => {
+    w.source.wakes.next();
+    await passed(SECOND);
+  };
+  const failOver = async (to: MemoryDirectory) => {
+    w.source.directory = to;
+    w.source.lose();
+    await passed(2 * SECOND);
+  };
+  const replicate = () => {
+    two.replicateFrom(one);
+    one.replicateFrom(two);
+  };
+  const names = () => w.log.events.map(({ before, after }) => [before?.sAMAccountName, after?.sAMAccountName]);
+  return { ...w, one, two, read, failOver, replicate, names };
+}
+
+function populated(accounts: number): MemoryDirectory {
+  const directory = new MemoryDirectory();
+  for (let i = 1; i <= accounts; i++) directory.create({ sAMAccountName: `user${i}` });
+  return directory;
+}
+
+type TwoDcs = Awaited<ReturnType<typeof twoDcs>>;
+
+/** Of no attribute of any account an older write is told after a newer one. */
+function expectNothingOld({ log }: Pick<TwoDcs, 'log'>): void {
+  const newest = new Map<string, Origin>();
+  for (const { objectGUID, changed, observed } of log.events) {
+    if (changed.length !== 1 || !observed.origin) continue;
+    const key = `${objectGUID} ${changed[0]}`;
+    const before = newest.get(key);
+    if (before !== undefined) expect(isNewer(observed.origin, before)).toBe(true);
+    newest.set(key, observed.origin);
+  }
+}
+
+describe('another domain controller', () => {
+  test('SPEC rule 1: a name that it has not heard of yet is not told as a change back, and the newer one not twice', async () => {
+    const w = await twoDcs();
+    w.one.rename(guid('account', 1), 'told');
+    await w.read();
+    w.one.rename(guid('account', 1), 'not yet told');
+    w.two.rename(guid('account', 2), 'there');
+    await w.failOver(w.two);
+    expect(w.names()).toEqual([
+      ['user1', 'told'],
+      ['user2', 'there'],
+    ]);
+    w.replicate();
+    await w.read();
+    await w.failOver(w.one);
+    expect(w.names()).toEqual([
+      ['user1', 'told'],
+      ['user2', 'there'],
+      ['told', 'not yet told'],
+    ]);
+    expect(w.log.known.identities).toEqual(w.one.identities());
+    expectNothingOld(w);
+  });
+
+  test('SPEC rule 1: an older value that comes with another change of the account is left out until the newer one has come', async () => {
+    const w = await twoDcs();
+    w.one.rename(guid('account', 1), 'new');
+    await w.read();
+    w.two.set(guid('account', 1), { mail: 'a@b' });
+    await w.failOver(w.two);
+    expect(w.log.events.map(({ kind }) => kind)).toEqual(['renamed', 'profile-updated']);
+    expect(w.log.events[1]?.after).toMatchObject({ sAMAccountName: 'new', mail: 'a@b' });
+    w.replicate();
+    await w.read();
+    expect(w.log.events.length).toBe(2);
+    expect(w.log.known.identities).toEqual(w.two.identities());
+  });
+
+  test('SPEC rule 4: a deletion that it has not heard of yet is not taken back', async () => {
+    const w = await twoDcs();
+    w.one.delete(guid('account', 1));
+    await w.read();
+    w.two.rename(guid('account', 1), 'late');
+    await w.failOver(w.two);
+    expect(w.log.events.map(({ kind }) => kind)).toEqual(['deleted']);
+    w.replicate();
+    await passed(SETTINGS.readEvery * 2);
+    await w.failOver(w.one);
+    await passed(SETTINGS.readEvery * 2);
+    expect(w.log.events.map(({ kind }) => kind)).toEqual(['deleted']);
+    expect(w.log.known.identities).toEqual(w.one.identities());
+  });
+
+  test('a write that loses against one that was told is not told; one that wins is', async () => {
+    const w = await twoDcs();
+    w.one.rename(guid('account', 1), 'first');
+    w.one.rename(guid('account', 1), 'twice written');
+    w.one.rename(guid('account', 2), 'early');
+    await w.read();
+    await passed(2 * SECOND);
+    w.two.rename(guid('account', 1), 'once written');
+    w.two.rename(guid('account', 2), 'later');
+    await w.failOver(w.two);
+    w.replicate();
+    await w.read();
+    expect(w.names()).toEqual([
+      ['user1', 'twice written'],
+      ['user2', 'early'],
+      ['early', 'later'],
+    ]);
+    expect(w.log.known.identities).toEqual(w.two.identities());
+  });
+
+  test('two accounts that are left with one name are told as they are, and marked', async () => {
+    const w = await twoDcs();
+    w.one.rename(guid('account', 1), 'both');
+    w.two.rename(guid('account', 2), 'both');
+    w.replicate();
+    await w.read();
+    expect(w.names().toSorted()).toEqual([
+      ['user1', 'both'],
+      ['user2', 'both'],
+    ]);
+    expect(w.log.events.filter(({ sharedWith }) => sharedWith !== undefined)).toMatchObject([{ sharedWith: w.log.events[0]?.objectGUID }]);
+  });
+});
+
+describe('a domain controller that was put back', () => {
+  async function rolledBack(w: TwoDcs, putBack: () => void) {
+    putBack();
+    w.source.resumeRefused = { reason: 'rolled back', lossy: true, rolledBack: true };
+    await w.failOver(w.one);
+    w.source.resumeRefused = undefined;
+  }
+
+  test('SPEC rule 5: what came back by replication was never gone; what did not is told once it is certain', async () => {
+    const w = await twoDcs({ settings: { ...SETTINGS, maxLag: 600 * SECOND } });
+    const putBack = w.one.save();
+    w.one.rename(guid('account', 1), 'replicated');
+    const created = w.one.create({ sAMAccountName: 'replicated too' });
+    w.two.replicateFrom(w.one);
+    w.one.rename(guid('account', 2), 'lost');
+    const lost = w.one.create({ sAMAccountName: 'lost too' });
+    await w.read();
+    const before = w.log.events.length;
+    await rolledBack(w, putBack);
+    w.replicate();
+    await passed(300 * SECOND);
+    expect(w.log.events.length).toBe(before);
+    expect(w.log.known.identities.has(created ?? '')).toBe(true);
+    await passed(600 * SECOND);
+    expect(w.names().slice(before)).toEqual([
+      ['lost', 'user2'],
+      ['lost too', undefined],
+    ]);
+    expect(w.log.known.identities.has(lost ?? '')).toBe(false);
+    expect(w.log.known.identities).toEqual(w.one.identities());
+    expect(w.log.notices.length).toBe(1);
+  });
+
+  test('SPEC rule 5: a number that was used a second time hides nothing', async () => {
+    const w = await twoDcs();
+    const putBack = w.one.save();
+    w.one.rename(guid('account', 1), 'gone');
+    await w.read();
+    putBack();
+    w.one.rename(guid('account', 2), 'same number');
+    w.source.resumeRefused = { reason: 'rolled back', lossy: true, rolledBack: true };
+    await w.failOver(w.one);
+    expect(w.names()).toContainEqual(['user2', 'same number']);
+  });
+});
+
+const who = fc.nat(7);
+const where = fc.constantFrom('one' as const, 'two' as const);
+const operation = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({ op: fc.constant('rename' as const), where, who, name: fc.constantFrom('a', 'A', 'b', 'c', 'd', 'e') }),
+  },
+  { weight: 2, arbitrary: fc.record({ op: fc.constant('set' as const), where, who, value: fc.constantFrom('x', 'y', null) }) },
+  fc.record({ op: fc.constant('create' as const), where, name: fc.constantFrom('f', 'g', 'h') }),
+  fc.record({ op: fc.constant('delete' as const), where, who }),
+  fc.record({ op: fc.constant('restore' as const), where, who }),
+  fc.record({ op: fc.constant('enable' as const), where, who, enabled: fc.boolean() }),
+  { weight: 3, arbitrary: fc.record({ op: fc.constant('replicate' as const), where }) },
+  { weight: 2, arbitrary: fc.record({ op: fc.constant('fail-over' as const), where }) },
+  { weight: 3, arbitrary: fc.record({ op: fc.constant('read' as const) }) },
+  fc.record({ op: fc.constant('time' as const), seconds: fc.integer({ min: 1, max: 90 }) }),
+);
+type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never;
+
+async function carryOut(step: Operation, w: TwoDcs): Promise<void> {
+  const dc = 'where' in step ? w[step.where] : w.one;
+  const objectGUID = guid('account', 'who' in step ? step.who + 1 : 1);
+  const isThere = dc.guids().includes(objectGUID);
+  switch (step.op) {
+    case 'rename':
+      if (isThere) dc.rename(objectGUID, step.name);
+      return;
+    case 'set':
+      if (isThere) dc.set(objectGUID, { mail: step.value });
+      return;
+    case 'create':
+      dc.create({ sAMAccountName: step.name });
+      return;
+    case 'delete':
+      dc.delete(objectGUID);
+      return;
+    case 'restore':
+      if (isThere) dc.restore(objectGUID);
+      return;
+    case 'enable':
+      if (isThere) dc.enable(objectGUID, step.enabled);
+      return;
+    case 'replicate':
+      dc.replicateFrom(dc === w.one ? w.two : w.one);
+      return;
+    case 'fail-over':
+      return await w.failOver(dc);
+    case 'read':
+      return await w.read();
+    case 'time':
+      await passed(step.seconds * SECOND);
+  }
+}
+
+test('SPEC rules 1, 3: whatever is written where, read where, and replicated when, the history is whole and shows no fail-over', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(operation, { minLength: 5, maxLength: 60 }), async (steps) => {
+      const w = await twoDcs({ accounts: 5, settings: { ...SETTINGS, deletionLimit: { count: 1000, percent: 100 } } });
+      for (const step of steps) await carryOut(step, w);
+      w.replicate();
+      w.replicate();
+      await w.read();
+      await passed(2 * SETTINGS.readEvery);
+      expectExact({ directory: w.source.directory, log: w.log }, populated(5));
+      expectNothingOld(w);
+      w.abort.abort();
+      await passed(SECOND);
+    }),
+    { numRuns: 300 },
+  );
+});
