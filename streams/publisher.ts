@@ -245,6 +245,7 @@ export class Publisher {
       reports.push(...(await this.#append(each, index === drafts.length - 1 ? after : undefined)));
     }
     this.#position = after;
+    this.#reminded = undefined;
     if (this.#session.via === 'dirsync' && read.mode === 'changes' && read.repeated >= REPEATED && read.repeated * 2 > read.objects) {
       this.#loss = {
         reason: `${this.#session.dc} did not understand the position and answered with everything`,
