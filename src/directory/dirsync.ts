@@ -1,18 +1,24 @@
 import { Ber, BerWriter, Control, FilterParser } from 'ldapts';
 import { DirectoryError, type Page, type PageReader } from '../../streams/directory-source.ts';
 import type { Observation } from '../../streams/observation.ts';
-import type { Position } from '../../streams/position.ts';
+import type { Vector } from '../../streams/origin.ts';
+import { Position, type PositionInput } from '../../streams/position.ts';
 import { BerCursor, BerError, Tag } from './ber.ts';
 import type { LdapConnection } from './connection.ts';
 import { DIRSYNC } from './controls.ts';
+import { vectorOfCookie } from './cookie.ts';
 import { toObservation, WATCHED_ATTRIBUTES, type Warn } from './entry.ts';
 import { inWords, ResultCode, refusal } from './failure.ts';
 import type { LdapResult } from './message.ts';
-import { readRootDse } from './root-dse.ts';
+import { BlobError } from './records.ts';
+import { type DomainController, readRootDse } from './root-dse.ts';
 import { EntryStream, type SearchEnd } from './search.ts';
 
 /** Nothing but the class: a deleted object loses objectCategory, and a filter on anything that changes hides what leaves it. */
 export const USER_FILTER = '(objectClass=user)';
+
+/** None: the account has the right to all changes. */
+export const DIRSYNC_FLAGS = 0;
 
 /** Of one answer; servers take at least 1 MiB and at most a thousand objects. */
 const MAX_BYTES = 0x20_0000;
@@ -47,14 +53,12 @@ class DirSyncControl extends Control {
   }
 
   protected override writeControl(writer: BerWriter): void {
-    writer.writeBuffer(encodeDirSync(0, MAX_BYTES, this.#cookie), Ber.OctetString);
+    writer.writeBuffer(encodeDirSync(DIRSYNC_FLAGS, MAX_BYTES, this.#cookie), Ber.OctetString);
   }
 }
 
 export interface DirSyncSettings {
-  readonly namingContext: string;
-  readonly dc: string;
-  readonly invocationId: string;
+  readonly here: DomainController;
   readonly pageSize: number;
   /** Milliseconds that the first entry may take. */
   readonly patience: number;
@@ -65,6 +69,8 @@ export interface DirSyncSettings {
 export class DirSyncReader implements PageReader {
   readonly #connection: LdapConnection;
   readonly #settings: DirSyncSettings;
+  /** What had been seen before this read. */
+  readonly #before: Vector;
   #cookie: Buffer;
   #patience: number;
   #highestCommittedUSN: Promise<string> | undefined;
@@ -73,6 +79,7 @@ export class DirSyncReader implements PageReader {
   constructor(connection: LdapConnection, settings: DirSyncSettings, position: Position | undefined) {
     this.#connection = connection;
     this.#settings = settings;
+    this.#before = position?.seen ?? {};
     this.#cookie = position === undefined ? Buffer.alloc(0) : Buffer.from(position.cookie, 'base64');
     this.#patience = settings.patience;
   }
@@ -113,7 +120,7 @@ export class DirSyncReader implements PageReader {
     this.#stream = new EntryStream(
       this.#connection,
       {
-        baseDN: this.#settings.namingContext,
+        baseDN: this.#settings.here.namingContext,
         scope: 'sub',
         filter: FilterParser.parseString(USER_FILTER),
         attributes: WATCHED_ATTRIBUTES,
@@ -132,17 +139,37 @@ export class DirSyncReader implements PageReader {
     if (more && observations.length === 0 && cookie.equals(this.#cookie))
       throw this.#nonsense('announces more and gives neither an entry nor another cookie');
     this.#cookie = Buffer.from(cookie);
-    const { namingContext, dc, invocationId } = this.#settings;
-    const position: Position = {
+    return { observations, position: this.#position((await this.#highestCommittedUSN) ?? '0', more), last: !more };
+  }
+
+  #position(highestCommittedUSN: string, more: boolean): Position {
+    const { namingContext, dc, invocationId, domainSid } = this.#settings.here;
+    return Position.parse({
       namingContext,
       dc,
       invocationId,
-      highestCommittedUSN: (await this.#highestCommittedUSN) ?? '0',
+      highestCommittedUSN,
+      source: 'dirsync',
       filter: USER_FILTER,
       attributes: [...WATCHED_ATTRIBUTES],
+      flags: DIRSYNC_FLAGS,
+      domainSid,
       cookie: this.#cookie.toString('base64'),
-    };
-    return { observations, position, last: !more };
+      // In the middle of a read anything may still be to come. At its end the cookie tells of the writes on other domain controllers;
+      // of those on this one the number from before the read is certain, while Samba's cookie has the one from after it.
+      seen: more ? this.#before : { ...this.#replicated(), [invocationId]: highestCommittedUSN },
+      readAt: new Date().toISOString(),
+    } satisfies PositionInput);
+  }
+
+  /** A cookie of another kind tells nothing; what the domain controller had seen when the session began is known all the same. */
+  #replicated(): Vector {
+    try {
+      return vectorOfCookie(this.#cookie);
+    } catch (error) {
+      if (error instanceof BlobError) return this.#settings.here.vector;
+      throw error;
+    }
   }
 
   #decode(value: Buffer | undefined): { more: boolean; cookie: Buffer } {
@@ -165,7 +192,7 @@ export class DirSyncReader implements PageReader {
     if (result.code !== ResultCode.insufficientAccessRights) return error;
     return new DirectoryError(
       'rights',
-      `${error.message}: the account needs "Replicating Directory Changes" (DS-Replication-Get-Changes) on ${this.#settings.namingContext}`,
+      `${error.message}: the account needs "Replicating Directory Changes" (DS-Replication-Get-Changes) on ${this.#settings.here.namingContext}`,
     );
   }
 

@@ -15,10 +15,14 @@ export function guidText(value: Buffer | undefined): string | undefined {
 
 const GUID_TEXT = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-/** The name by which an object is found wherever it is, also deleted (MS-ADTS 3.1.1.3.1.2.4). */
-export function guidDn(objectGUID: string): string {
-  if (!GUID_TEXT.test(objectGUID)) throw new TypeError(`Not a GUID: ${objectGUID}`);
-  return `<GUID=${objectGUID}>`;
+/** The value of that text form. */
+export function guidBytes(text: string): Buffer {
+  if (!GUID_TEXT.test(text)) throw new TypeError(`Not a GUID: ${text}`);
+  const value = Buffer.from(text.replaceAll('-', ''), 'hex');
+  value.subarray(0, 4).reverse();
+  value.subarray(4, 6).reverse();
+  value.subarray(6, 8).reverse();
+  return value;
 }
 
 /** @returns the S-1-... form (MS-DTYP 2.4.2.1); undefined when the value is no SID */

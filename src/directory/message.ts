@@ -40,6 +40,11 @@ export interface LdapAttribute {
   readonly values: readonly Buffer[];
 }
 
+/** The values of an attribute, by its name in any case. */
+export function valuesOf(entry: LdapEntry | undefined, name: string): readonly Buffer[] {
+  return entry?.attributes.find(({ type }) => type.toLowerCase() === name.toLowerCase())?.values ?? [];
+}
+
 const NO_CONTROLS: ReadonlyMap<string, Buffer> = new Map();
 
 /** @throws BerError */

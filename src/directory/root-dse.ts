@@ -1,9 +1,12 @@
 import { AndFilter, EqualityFilter, PresenceFilter } from 'ldapts';
 import { DirectoryError } from '../../streams/directory-source.ts';
+import type { Vector } from '../../streams/origin.ts';
 import type { LdapConnection } from './connection.ts';
 import { DIRSYNC, NOTIFICATION } from './controls.ts';
+import type { Warn } from './entry.ts';
 import { guidText } from './identifiers.ts';
 import type { LdapEntry } from './message.ts';
+import { readNamingContext } from './naming-context.ts';
 import { findEntries } from './search.ts';
 
 /** What a domain controller tells about itself. */
@@ -11,11 +14,22 @@ export interface DomainController {
   /** dnsHostName */
   readonly dc: string;
   readonly namingContext: string;
+  readonly configurationNamingContext: string;
   /** NetBIOS name of the domain. */
   readonly domain: string;
   readonly invocationId: string;
   readonly highestCommittedUSN: string;
+  /** Empty when the account may not see it. */
+  readonly domainSid: string;
+  /** What it has seen of the writes on every domain controller, itself included. */
+  readonly vector: Vector;
+  /** Milliseconds for which deletions are remembered. */
+  readonly tombstoneLifetime: number;
 }
+
+const DAY = 86_400_000;
+/** Days, where none are set. */
+const TOMBSTONE_LIFETIME = 60;
 
 const ANY = new PresenceFilter({ attribute: 'objectClass' });
 
@@ -64,7 +78,7 @@ export async function readRootDse(connection: LdapConnection, attributes: readon
  *
  * @throws DirectoryError
  */
-export async function readDomainController(connection: LdapConnection): Promise<DomainController> {
+export async function readDomainController(connection: LdapConnection, warn: Warn = () => {}): Promise<DomainController> {
   const rootDse = await readRootDse(connection, [
     'defaultNamingContext',
     'configurationNamingContext',
@@ -87,13 +101,15 @@ export async function readDomainController(connection: LdapConnection): Promise<
   }
 
   const namingContext = rootDse.text('defaultNamingContext');
+  const configurationNamingContext = rootDse.text('configurationNamingContext');
   const service = rootDse.text('dsServiceName');
-  const [ntds, crossRef] = await Promise.all([
+  // All at once: opening takes one round trip for rootDSE and one for these.
+  const [ntds, crossRef, head, tombstoneLifetime] = await Promise.all([
     findEntries(connection, { baseDN: service, scope: 'base', filter: ANY, attributes: ['invocationId'] }, 'its NTDS Settings'),
     findEntries(
       connection,
       {
-        baseDN: `CN=Partitions,${rootDse.text('configurationNamingContext')}`,
+        baseDN: `CN=Partitions,${configurationNamingContext}`,
         scope: 'one',
         filter: new AndFilter({
           filters: [
@@ -105,14 +121,33 @@ export async function readDomainController(connection: LdapConnection): Promise<
       },
       'the crossRef of its domain',
     ),
+    readNamingContext(connection, namingContext, warn),
+    readTombstoneLifetime(connection, configurationNamingContext),
   ]);
   const invocationId = guidText(new Facts(`${connection.name}: ${service}`, ntds[0]).value('invocationId'));
   if (invocationId === undefined) throw new DirectoryError('configuration', `${connection.name}: an invocationId that is no GUID`);
+  const highestCommittedUSN = rootDse.usn('highestCommittedUSN');
   return {
     dc: rootDse.text('dnsHostName'),
     namingContext,
+    configurationNamingContext,
     domain: new Facts(`${connection.name}: the crossRef of ${namingContext}`, crossRef[0]).text('nETBIOSName'),
     invocationId,
-    highestCommittedUSN: rootDse.usn('highestCommittedUSN'),
+    highestCommittedUSN,
+    domainSid: head.domainSid,
+    vector: { ...head.replicated, [invocationId]: highestCommittedUSN },
+    tombstoneLifetime,
   };
+}
+
+async function readTombstoneLifetime(connection: LdapConnection, configurationNamingContext: string): Promise<number> {
+  const parameters = {
+    baseDN: `CN=Directory Service,CN=Windows NT,CN=Services,${configurationNamingContext}`,
+    scope: 'base',
+    filter: ANY,
+    attributes: ['tombstoneLifetime'],
+  } as const;
+  const [entry] = await findEntries(connection, parameters, 'the settings of the directory service');
+  const [days = ''] = new Facts(parameters.baseDN, entry).texts('tombstoneLifetime');
+  return DAY * (/^[1-9]\d{0,7}$/.test(days) ? Number(days) : TOMBSTONE_LIFETIME);
 }

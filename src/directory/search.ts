@@ -116,18 +116,24 @@ export class EntryStream implements Operation {
   }
 }
 
+export interface Expected {
+  /** Entries at most. Default: a few. */
+  readonly atMost?: number;
+  /** What a refusal means. Default: that there are no entries where the base does not exist, else a DirectoryError. */
+  readonly refused?: (result: LdapResult, what: string) => Error | undefined;
+}
+
 /**
- * All entries of a search that can only have a few, taken at once; none when the base does not exist.
+ * All entries of a search that can only have so many, taken at once.
  *
  * @param what names the search in errors
- * @param refused what a refusal means
- * @throws DirectoryError when it is refused, or goes on beyond a few entries
+ * @throws DirectoryError when it is refused, or goes on beyond what was expected
  */
 export function findEntries(
   connection: LdapConnection,
   parameters: SearchParameters,
   what: string,
-  refused: (result: LdapResult, what: string) => Error = refusal,
+  { atMost = A_FEW, refused = unlessNotThere }: Expected = {},
 ): Promise<LdapEntry[]> {
   const { promise, resolve, reject } = Promise.withResolvers<LdapEntry[]>();
   const entries: LdapEntry[] = [];
@@ -135,21 +141,25 @@ export function findEntries(
   connection.send((messageId) => searchRequest(messageId, parameters), {
     receive: (message) => {
       if (message.operation === Response.searchEntry) {
-        if (entries.push(readEntry(message.body)) <= A_FEW) return false;
-        reject(new DirectoryError('configuration', `${connection.name}: ${what} has more than ${A_FEW} answers`));
+        if (entries.push(readEntry(message.body)) <= atMost) return false;
+        reject(new DirectoryError('configuration', `${connection.name}: ${what} has more than ${atMost} answers`));
         return true;
       }
       if (message.operation === Response.searchReference) return false;
       if (message.operation !== Response.searchDone) throw unexpected(message);
       const result = readResult(message.body);
-      if (result.code === ResultCode.noSuchObject) resolve([]);
-      else if (result.code !== ResultCode.success) reject(refused(result, `${connection.name}: ${what}`));
-      else resolve(entries);
+      const error = result.code === ResultCode.success ? undefined : refused(result, `${connection.name}: ${what}`);
+      if (error === undefined) resolve(entries);
+      else reject(error);
       return true;
     },
     fail: reject,
   });
   return promise.finally(() => clearTimeout(timer));
+}
+
+function unlessNotThere(result: LdapResult, what: string): Error | undefined {
+  return result.code === ResultCode.noSuchObject ? undefined : refusal(result, what);
 }
 
 function unexpected({ operation }: LdapMessage): BerError {

@@ -1,12 +1,14 @@
 import { type Observable, ReplaySubject } from 'rxjs';
-import type { DirectoryError, DirectorySession, PageReader } from '../../streams/directory-source.ts';
-import type { Observation } from '../../streams/observation.ts';
+import type { DirectoryError, DirectorySession, PageReader, WholeObject } from '../../streams/directory-source.ts';
+import type { Vector } from '../../streams/origin.ts';
 import type { Position } from '../../streams/position.ts';
 import type { LdapConnection } from './connection.ts';
 import { DirSyncReader } from './dirsync.ts';
+import { DomainControllerNames } from './domain-controllers.ts';
 import type { Warn } from './entry.ts';
+import { readNamingContext } from './naming-context.ts';
 import { registerNotification } from './notification.ts';
-import { readObject } from './object.ts';
+import { readObjects } from './objects.ts';
 import { type DomainController, readRootDse } from './root-dse.ts';
 
 export interface SessionSettings {
@@ -16,6 +18,7 @@ export interface SessionSettings {
   /** Milliseconds between two questions on the connection that otherwise only waits. */
   readonly heartbeat: number;
   readonly warn: Warn;
+  readonly passedOver?: DirectorySession['passedOver'];
 }
 
 /**
@@ -26,12 +29,16 @@ export class LdapSession implements DirectorySession {
   readonly namingContext: string;
   readonly domain: string;
   readonly dc: string;
+  readonly passedOver: DirectorySession['passedOver'];
+  readonly invocationId: string;
+  readonly tombstoneLifetime: number;
   readonly resume: DirectorySession['resume'];
   readonly wakes: Observable<void>;
   readonly #reads: LdapConnection;
   readonly #control: LdapConnection;
   readonly #here: DomainController;
   readonly #settings: SessionSettings;
+  readonly #names: DomainControllerNames;
   /** Replays, so that neither a wake nor a loss before the subscription is missed. */
   readonly #wakes = new ReplaySubject<void>(1);
   readonly #heartbeat: NodeJS.Timeout;
@@ -48,9 +55,13 @@ export class LdapSession implements DirectorySession {
     this.#control = control;
     this.#here = here;
     this.#settings = settings;
+    this.#names = new DomainControllerNames(control, { ...here, warn: settings.warn });
     this.namingContext = here.namingContext;
     this.domain = here.domain;
     this.dc = here.dc;
+    this.passedOver = settings.passedOver ?? [];
+    this.invocationId = here.invocationId;
+    this.tombstoneLifetime = here.tombstoneLifetime;
     this.resume = resume;
     this.wakes = this.#wakes.asObservable();
     this.#heartbeat = setInterval(() => this.#beat(), settings.heartbeat);
@@ -80,12 +91,22 @@ export class LdapSession implements DirectorySession {
     // after an absence of any length, can be that large; the opening has just shown that the server is alive.
     const patience = position === undefined || this.#reader === undefined ? this.#settings.patience : this.#reads.deadline;
     this.#reader?.abandon();
-    this.#reader = new DirSyncReader(this.#reads, { ...this.#here, ...this.#settings, patience }, position);
+    this.#reader = new DirSyncReader(this.#reads, { ...this.#settings, here: this.#here, patience }, position);
     return this.#reader;
   }
 
-  readObject(objectGUID: string): Promise<Observation | undefined> {
-    return readObject(this.#control, objectGUID, this.#settings.warn);
+  readObjects(objectGUIDs: readonly string[]): Promise<Map<string, WholeObject>> {
+    const { namingContext } = this;
+    return readObjects(this.#control, objectGUIDs, { namingContext, names: this.#names, warn: this.#settings.warn });
+  }
+
+  async vector(): Promise<Vector> {
+    // Whatever is read after this was asked shows at least that much.
+    const [rootDse, { replicated }] = await Promise.all([
+      readRootDse(this.#control, ['highestCommittedUSN']),
+      readNamingContext(this.#control, this.namingContext, this.#settings.warn),
+    ]);
+    return { ...replicated, [this.invocationId]: rootDse.usn('highestCommittedUSN') };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -59,7 +59,7 @@ export function ldapDirectorySource(settings: DirectorySettings): DirectorySourc
     const reach = async (endpoint: Endpoint): Promise<Candidate & { endpoint: Endpoint }> => {
       const connection = await connect(endpoint);
       try {
-        return { endpoint, connection, here: await readDomainController(connection) };
+        return { endpoint, connection, here: await readDomainController(connection, warn) };
       } catch (error) {
         await connection[Symbol.asyncDispose]();
         throw error;

@@ -8,10 +8,13 @@ import { lastValueFrom } from 'rxjs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Authority } from '../../infra/testbed/authority.ts';
 import { type Bed, startBed } from '../../infra/testbed/bed.ts';
+import { guidText } from '../../src/directory/identifiers.ts';
+import { ATTRIBUTE_IDS } from '../../src/directory/metadata.ts';
 import { type DirectorySettings, ldapDirectorySource } from '../../src/directory/source.ts';
 import type { DirectorySession, PageReader } from '../../streams/directory-source.ts';
 import { listen } from '../../streams/listener.ts';
 import type { Observation } from '../../streams/observation.ts';
+import { covers } from '../../streams/origin.ts';
 import type { Position } from '../../streams/position.ts';
 import { MemoryChangeLog } from '../support/memory-change-log.ts';
 import { NEVER, nothingStored } from './scripted-dc.ts';
@@ -23,7 +26,7 @@ let writer: Client;
 let base: string;
 
 beforeAll(async () => {
-  bed = await startBed();
+  bed = await startBed({ users: 1_000 });
   base = `OU=Staff,${bed.directory.namingContext}`;
   await logOn();
 }, 120_000);
@@ -75,6 +78,8 @@ describe('DirSync', () => {
 
   afterEach(() => session[Symbol.asyncDispose]());
 
+  const whole = async (objectGUID: string) => (await session.readObjects([objectGUID])).get(objectGUID);
+
   async function changes(): Promise<Observation[]> {
     const { observations, position: next } = await readAll(session.read(position));
     position = next;
@@ -115,7 +120,7 @@ describe('DirSync', () => {
     await set(dn, 'userAccountControl', '546');
     await set(dn, 'description', 'not watched');
     expect(await changes()).toEqual([]);
-    expect(await session.readObject(objectGUID)).toMatchObject({
+    expect(await whole(objectGUID)).toMatchObject({
       objectGUID,
       dn,
       deleted: false,
@@ -129,7 +134,7 @@ describe('DirSync', () => {
     await writer.del(dn);
     const [deleted] = await changes();
     expect(deleted).toMatchObject({ objectGUID, deleted: true, dn: expect.stringContaining(`\\0ADEL:${objectGUID},CN=Deleted Objects,`) });
-    expect(await session.readObject(objectGUID)).toMatchObject({
+    expect(await whole(objectGUID)).toMatchObject({
       objectGUID,
       deleted: true,
       seen: { sAMAccountName: 'mortal', givenName: null },
@@ -144,7 +149,7 @@ describe('DirSync', () => {
       [SHOW_DELETED],
     );
     expect(await changes()).toMatchObject([{ objectGUID, deleted: false, dn }]);
-    expect(await session.readObject(objectGUID)).toMatchObject({ objectGUID, deleted: false, dn, seen: { sAMAccountName: 'mortal' } });
+    expect(await whole(objectGUID)).toMatchObject({ objectGUID, deleted: false, dn, seen: { sAMAccountName: 'mortal' } });
   });
 
   it('gives an account that came and went between two reads as deleted', async () => {
@@ -183,10 +188,6 @@ describe('DirSync', () => {
     await writer.modifyDN(`OU=Folk,${bed.directory.namingContext}`, 'OU=People');
   });
 
-  it('knows no object of another GUID', async () => {
-    expect(await session.readObject('00000000-0000-4000-8000-000000000000')).toBeUndefined();
-  });
-
   it('wakes at a change, also at a deletion', async () => {
     let woken = 0;
     session.wakes.subscribe(() => {
@@ -214,6 +215,94 @@ describe('DirSync', () => {
     expect(rolledBack.resume).toMatchObject({ position: undefined, reason: expect.stringContaining('rolled back') });
     await using restored = await open({}, { ...position, invocationId: '00000000-0000-4000-8000-000000000000' });
     expect(restored.resume).toMatchObject({ position: undefined, reason: expect.stringContaining('restored') });
+  });
+});
+
+describe('objects and their writes', () => {
+  let session: DirectorySession;
+
+  beforeEach(async () => {
+    session = await open();
+  });
+
+  afterEach(() => session[Symbol.asyncDispose]());
+
+  const writesOf = async (objectGUID: string) => (await session.readObjects([objectGUID])).get(objectGUID)?.writes;
+  const guidOf = async (dn: string): Promise<string> => {
+    const { searchEntries } = await writer.search(dn, {
+      scope: 'base',
+      attributes: ['objectGUID'],
+      explicitBufferAttributes: ['objectGUID'],
+    });
+    return guidText(searchEntries[0]?.objectGUID as Buffer) ?? '';
+  };
+  const near = (time: string | undefined) => Math.abs(Date.parse(time ?? '') - Date.now());
+
+  it('a rename is one more version, of now, of that domain controller; nothing else was written', async () => {
+    const dn = await create('writ1', { mail: 'writ@example.test' });
+    const objectGUID = await guidOf(dn);
+    const before = await writesOf(objectGUID);
+    expect(before?.sAMAccountName).toMatchObject({ version: 1, invocationId: session.invocationId, dc: session.dc });
+    await set(dn, 'sAMAccountName', 'writ2');
+    await set(dn, 'mail');
+    const after = await writesOf(objectGUID);
+    expect(after?.sAMAccountName).toMatchObject({ version: 2, invocationId: session.invocationId, dc: session.dc });
+    expect(near(after?.sAMAccountName?.time)).toBeLessThan(10_000);
+    expect(BigInt(after?.sAMAccountName?.usn ?? 0)).toBeGreaterThan(BigInt(before?.sAMAccountName?.usn ?? 0));
+    expect(after?.sAMAccountName?.localUsn).toBe(after?.sAMAccountName?.usn);
+    // What was cleared has a write that says so, and what never was set has none.
+    expect(after?.mail).toMatchObject({ version: 2 });
+    expect({ ...after, sAMAccountName: undefined, mail: undefined }).toEqual({ ...before, sAMAccountName: undefined, mail: undefined });
+    expect(Object.keys(after ?? {}).sort()).toEqual(['mail', 'objectClass', 'objectSid', 'sAMAccountName', 'userAccountControl']);
+    expect(covers(await session.vector(), after?.sAMAccountName ?? expect.unreachable())).toBe(true);
+  });
+
+  it('a deletion has a write of its own', async () => {
+    const dn = await create('writ3');
+    const objectGUID = await guidOf(dn);
+    await writer.del(dn);
+    const found = (await session.readObjects([objectGUID])).get(objectGUID);
+    expect(found).toMatchObject({
+      deleted: true,
+      seen: { sAMAccountName: 'writ3' },
+      writes: { isDeleted: { version: 1, dc: session.dc } },
+    });
+    expect(near(found?.writes.isDeleted?.time)).toBeLessThan(10_000);
+  });
+
+  it('a thousand come at once, those that do not exist left out', async () => {
+    const { observations } = await readAll(session.read(undefined));
+    const people = observations.map(({ objectGUID }) => objectGUID).slice(0, 1_000);
+    const nobody = Array.from({ length: 50 }, (_, i) => `00000000-0000-4000-8000-${String(i).padStart(12, '0')}`);
+    const found = await session.readObjects([...people, ...nobody]);
+    expect(found.size).toBe(1_000);
+    for (const objectGUID of people) {
+      expect(found.get(objectGUID)).toMatchObject({ objectGUID, writes: { sAMAccountName: { invocationId: session.invocationId } } });
+    }
+  });
+
+  it('the numbers of the attributes are those of the schema', async () => {
+    const names = [...ATTRIBUTE_IDS.values()];
+    const { searchEntries } = await writer.search(`CN=Schema,CN=Configuration,${bed.directory.namingContext}`, {
+      filter: `(|${names.map((name) => `(lDAPDisplayName=${name})`).join('')})`,
+      attributes: ['lDAPDisplayName', 'attributeID', 'msDS-IntId'],
+    });
+    const prefixes = ['2.5.4', '2.5.6', '1.2.840.113556.1.2', ...Array(6), '1.2.840.113556.1.4', ...Array(11), '0.9.2342.19200300.100.1'];
+    const numbers = searchEntries.map((entry) => {
+      const [, prefix = '', last] = /^(.*)\.(\d+)$/.exec(String(entry.attributeID)) ?? [];
+      expect(entry['msDS-IntId']).toEqual([]);
+      return [prefixes.indexOf(prefix) * 0x1_0000 + Number(last), String(entry.lDAPDisplayName)] as const;
+    });
+    expect(new Map(numbers.sort(([a], [b]) => a - b))).toEqual(ATTRIBUTE_IDS);
+  });
+
+  it('the directory tells how long it remembers deletions, and which domain it is', async () => {
+    expect(session.tombstoneLifetime).toBe(180 * 86_400_000);
+    const ann = bed.directory.people[0];
+    const { position } = await readAll(session.read(undefined));
+    expect(ann?.objectSid.startsWith(`${position.domainSid}-`)).toBe(true);
+    expect(position).toMatchObject({ source: 'dirsync', flags: 0, invocationId: session.invocationId });
+    expect(position.seen).toEqual({ [session.invocationId]: position.highestCommittedUSN });
   });
 });
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { guidDn, guidText, sidText } from '../../src/directory/identifiers.ts';
+import { guidBytes, guidText, sidText } from '../../src/directory/identifiers.ts';
 
 describe('guidText', () => {
   it('swaps the first three fields', () => {
@@ -26,10 +26,18 @@ describe('guidText', () => {
   });
 });
 
-describe('guidDn', () => {
+describe('guidBytes', () => {
+  it('gives the bytes back that a text came from', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 16, maxLength: 16 }), (bytes) => {
+        expect(guidBytes(guidText(Buffer.from(bytes)) ?? '')).toEqual(Buffer.from(bytes));
+      }),
+    );
+  });
+
   it('takes nothing but a GUID', () => {
-    expect(guidDn('33221100-5544-7766-8899-aabbccddeeff')).toBe('<GUID=33221100-5544-7766-8899-aabbccddeeff>');
-    expect(() => guidDn('x>,DC=corp')).toThrow(TypeError);
+    expect(() => guidBytes('x')).toThrow(TypeError);
+    expect(() => guidBytes('33221100-5544-7766-8899-aabbccddeeff)(objectClass=*')).toThrow(TypeError);
   });
 });
 

@@ -1,42 +1,85 @@
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { USER_FILTER } from '../../src/directory/dirsync.ts';
 import { WATCHED_ATTRIBUTES } from '../../src/directory/entry.ts';
 import { resumeFrom } from '../../src/directory/resume.ts';
-import type { Position } from '../../streams/position.ts';
+import type { DomainController } from '../../src/directory/root-dse.ts';
+import { Position, type PositionInput } from '../../streams/position.ts';
 import { INVOCATION_ID, NC } from './scripted-dc.ts';
 
-const here = {
+const OTHER = '11111111-2222-4333-8444-555555555555';
+const THIRD = '99999999-2222-4333-8444-555555555555';
+const DAY = 86_400_000;
+const NOW = Date.parse('2026-06-01T00:00:00Z');
+
+const here: DomainController = {
   dc: 'dc1.corp.example.test',
   namingContext: NC,
+  configurationNamingContext: `CN=Configuration,${NC}`,
   domain: 'CORP',
+  domainSid: 'S-1-5-21-1-2-3',
   invocationId: INVOCATION_ID,
   highestCommittedUSN: '9007199254740993',
+  vector: { [INVOCATION_ID]: '9007199254740993', [THIRD]: '12' },
+  tombstoneLifetime: 60 * DAY,
 };
-const stored: Position = {
+const stored: PositionInput = {
   namingContext: NC,
   dc: 'DC1.corp.example.test',
   invocationId: INVOCATION_ID,
   highestCommittedUSN: '9007199254740993',
   filter: USER_FILTER,
   attributes: [...WATCHED_ATTRIBUTES],
+  domainSid: here.domainSid,
   cookie: 'AAAA',
+  seen: { [INVOCATION_ID]: '9007199254740993' },
+  readAt: new Date(NOW - 59 * DAY).toISOString(),
 };
+/** Of another domain controller, which this one has replicated from. */
+const elsewhere: PositionInput = {
+  ...stored,
+  dc: 'dc2.corp.example.test',
+  invocationId: OTHER,
+  highestCommittedUSN: '70',
+  seen: { [OTHER]: '70' },
+};
+const knowing: DomainController = { ...here, vector: { ...here.vector, [OTHER]: '66' } };
 
-it('resumes at a good position', () => {
-  expect(resumeFrom(stored, here)).toEqual({ position: stored });
-});
+const resume = (position: PositionInput, at = here) => resumeFrom(Position.parse(position), at, NOW);
 
 it('says that nothing is stored', () => {
   expect(resumeFrom(undefined, here)).toEqual({ position: undefined, reason: 'first start' });
 });
 
-it.each([
-  ['rolled back', { highestCommittedUSN: '9007199254740994' }],
-  ['restored', { invocationId: '00000000-0000-0000-0000-000000000000' }],
-  ['none of the configured', { invocationId: '00000000-0000-0000-0000-000000000000', dc: 'dc9.corp.example.test' }],
-  ['filter', { filter: '(objectClass=person)' }],
-  ['attributes', { attributes: ['objectGUID'] }],
-  ['naming context', { namingContext: 'DC=other' }],
-])('says that the position is lost: %s', (reason, change) => {
-  expect(resumeFrom({ ...stored, ...change }, here)).toEqual({ position: undefined, reason: expect.stringContaining(reason) });
+describe('resumes', () => {
+  it.each<[string, PositionInput, DomainController?]>([
+    ['at a good position', stored],
+    ['at one of an older version, which has neither domain nor time nor vector', { ...stored, domainSid: '', readAt: '', seen: {} }],
+    ['where the domain may not be seen', stored, { ...here, domainSid: '' }],
+    ['where another domain controller stood that this one knows', elsewhere, knowing],
+    ['where another one stood that had seen this one', { ...elsewhere, seen: { [OTHER]: '70', [INVOCATION_ID]: '5' } }],
+    ['at a time that lies ahead', { ...stored, readAt: new Date(NOW + 900 * DAY).toISOString() }],
+  ])('%s', (_, position, at) => {
+    expect(resume(position, at)).toEqual({ position: Position.parse(position) });
+  });
+});
+
+describe('says that the position is lost (SPEC rule 5)', () => {
+  it.each<[string, PositionInput, DomainController?]>([
+    ['rolled back', { ...stored, highestCommittedUSN: '9007199254740994' }],
+    ['rolled back', { ...stored, seen: { [INVOCATION_ID]: '9007199254740994' } }],
+    ['rolled back', { ...elsewhere, seen: { [OTHER]: '70', [INVOCATION_ID]: '9007199254740994' } }, knowing],
+    ['restored', { ...stored, invocationId: OTHER }],
+    ['restored', { ...stored, invocationId: OTHER }, knowing],
+    ['knows nothing of dc2.corp.example.test', elsewhere],
+    ['filter', { ...stored, filter: '(objectClass=person)' }],
+    ['attributes', { ...stored, attributes: ['objectGUID'] }],
+    ['flags 1', { ...stored, flags: 1 }],
+    ['uSNChanged', { ...stored, source: 'usn' }],
+    ['naming context', { ...stored, namingContext: 'DC=other' }],
+    ['built anew', { ...stored, domainSid: 'S-1-5-21-4-5-6' }],
+    ['remembers deletions for 60 days', { ...stored, readAt: new Date(NOW - 61 * DAY).toISOString() }],
+    ['remembers deletions for 2 days', stored, { ...here, tombstoneLifetime: 2 * DAY }],
+  ])('%s', (reason, position, at) => {
+    expect(resume(position, at)).toEqual({ position: undefined, reason: expect.stringContaining(reason) });
+  });
 });

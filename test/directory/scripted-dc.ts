@@ -13,6 +13,9 @@ import {
 
 export const NC = 'DC=corp,DC=example,DC=test';
 export const INVOCATION_ID = '03020100-0504-0706-0809-0a0b0c0d0e0f';
+/** S-1-5-21-1-2-3 */
+export const DOMAIN_SID = Buffer.from('0104000000000005' + '15000000' + '01000000' + '02000000' + '03000000', 'hex');
+const BASE = 0;
 const DIRSYNC = '1.2.840.113556.1.4.841';
 const NOTIFICATION = '1.2.840.113556.1.4.528';
 
@@ -23,7 +26,14 @@ export interface Script {
   readonly rootDse?: Attributes;
   readonly invocationId?: Buffer;
   readonly notification?: Answer;
-  readonly object?: Answer;
+  /** Of the naming context's head. */
+  readonly head?: Attributes;
+  /** Days. */
+  readonly tombstoneLifetime?: number;
+  /** The objects below CN=Sites. */
+  readonly sites?: Answer;
+  /** Reads of objects by objectGUID. */
+  readonly objects?: Answer;
   readonly dirSync?: (request: LdapRequest, client: LdapClient, cookie: Buffer) => void | Promise<void>;
 }
 
@@ -39,9 +49,10 @@ const ROOT_DSE: Attributes = {
 
 /** Answers as a domain controller does, in Windows' way where Samba has another. */
 export function domainController(script: Script = {}): Answer {
-  const rootDse = { ...ROOT_DSE, ...script.rootDse };
+  const lifetime: Attributes = script.tombstoneLifetime === undefined ? {} : { tombstoneLifetime: [String(script.tombstoneLifetime)] };
   return (request, client) => {
-    const { id, operation, baseDN, controls } = request;
+    const { id, operation, baseDN, scope, controls } = request;
+    const rootDse = { ...ROOT_DSE, ...script.rootDse };
     const entry = (dn: string, attributes: Attributes) => client.send(searchEntry(id, dn, attributes), searchDone(id));
     if (operation === 0x60) return script.logon === undefined ? void client.send(bindResponse(id)) : script.logon(request, client);
     if (operation === 0x77) return script.extended?.(request, client);
@@ -55,8 +66,12 @@ export function domainController(script: Script = {}): Answer {
     if (baseDN === '') entry('', Object.fromEntries(request.attributes.map((name) => [name, rootDse[name] ?? []])));
     else if (baseDN.startsWith('CN=NTDS')) entry(baseDN, { invocationId: [script.invocationId ?? Buffer.from([...Array(16).keys()])] });
     else if (baseDN.startsWith('CN=Partitions')) entry('CN=CORP', { nETBIOSName: ['CORP'] });
-    else if (script.object !== undefined) return script.object(request, client);
-    else client.send(searchDone(id, 32, '0000208D: NameErr'));
+    else if (baseDN.startsWith('CN=Directory Service,')) entry(baseDN, lifetime);
+    else if (baseDN.startsWith('CN=Sites,'))
+      return script.sites === undefined ? void client.send(searchDone(id)) : script.sites(request, client);
+    else if (baseDN === NC && scope === BASE) entry(NC, { objectSid: [DOMAIN_SID], ...script.head });
+    else if (script.objects !== undefined) return script.objects(request, client);
+    else client.send(searchDone(id));
   };
 }
 
@@ -92,6 +107,20 @@ export function guid(number: number): Buffer {
 
 export function guidTextOf(number: number): string {
   return `00000000-0000-0000-0000-${number.toString(16).padStart(12, '0')}`;
+}
+
+/** The objectGUIDs that a read of objects asks for, in its order. */
+export function guidsOf({ filter }: LdapRequest): string[] {
+  const reader = new BerReader(filter);
+  reader.readSequence(); // or
+  const end = reader.offset + reader.length;
+  const texts: string[] = [];
+  while (reader.offset < end) {
+    reader.readSequence(); // equality
+    reader.readString();
+    texts.push(guidTextOf(reader.readString(4, true)?.readUInt32BE(12) ?? -1));
+  }
+  return texts;
 }
 
 /** A user's entry. */

@@ -10,6 +10,10 @@ export interface LdapRequest {
   readonly operation: number;
   /** Of a search. */
   readonly baseDN: string;
+  /** Of a search: 0 the base, 1 what is right below it, 2 everything. */
+  readonly scope: number;
+  /** Of a search, as it came. */
+  readonly filter: Buffer;
   /** Of a search, as asked for. */
   readonly attributes: readonly string[];
   /** Control values by OID. */
@@ -129,16 +133,20 @@ function readRequest(bytes: Buffer): LdapRequest {
   const operation = reader.readSequence() ?? -1;
   const end = reader.offset + reader.length;
   let baseDN = '';
+  let scope = -1;
+  let filter: Buffer = Buffer.alloc(0);
   const attributes: string[] = [];
   if (operation === 0x63) {
     baseDN = reader.readString() ?? '';
-    reader.readEnumeration();
+    scope = reader.readEnumeration() ?? -1;
     reader.readEnumeration();
     reader.readInt();
     reader.readInt();
     reader.readBoolean();
-    reader.readSequence(); // the filter, which no test asks for
+    const start = reader.offset;
+    reader.readSequence();
     reader.offset += reader.length;
+    filter = bytes.subarray(start, reader.offset);
     reader.readSequence();
     while (reader.offset < end) attributes.push(reader.readString() ?? '');
   }
@@ -154,7 +162,7 @@ function readRequest(bytes: Buffer): LdapRequest {
       controls.set(oid, reader.offset < controlEnd ? (reader.readString(Ber.OctetString, true) ?? Buffer.alloc(0)) : Buffer.alloc(0));
     }
   }
-  return { id, operation, baseDN, attributes, controls };
+  return { id, operation, baseDN, scope, filter, attributes, controls };
 }
 
 function message(

@@ -1,0 +1,67 @@
+import type { Origin } from '../../streams/origin.ts';
+import { guidText } from './identifiers.ts';
+import { BlobError, recordsOf } from './records.ts';
+
+export interface AttributeWrite extends Origin {
+  /** Update sequence number that it got on the domain controller that was asked. */
+  readonly localUsn: string;
+}
+
+/**
+ * The attributes whose writes count, by the number that stands for each: the prefix of its OID in the table that is the same on every
+ * domain controller (MS-ADTS 5.16.4), and the last part of its OID.
+ */
+export const ATTRIBUTE_IDS: ReadonlyMap<number, string> = new Map([
+  [0x00000000, 'objectClass'], // 2.5.4.0
+  [0x00000004, 'sn'], // 2.5.4.4
+  [0x0000002a, 'givenName'], // 2.5.4.42
+  [0x0002000d, 'displayName'], // 1.2.840.113556.1.2.13
+  [0x00020030, 'isDeleted'], // 1.2.840.113556.1.2.48
+  [0x00090008, 'userAccountControl'], // 1.2.840.113556.1.4.8
+  [0x00090092, 'objectSid'], // 1.2.840.113556.1.4.146
+  [0x000900dd, 'sAMAccountName'], // 1.2.840.113556.1.4.221
+  [0x00090290, 'userPrincipalName'], // 1.2.840.113556.1.4.656
+  [0x00150003, 'mail'], // 0.9.2342.19200300.100.1.3
+]);
+
+/** u32 attribute, u32 version, u64 time, GUID, u64 USN where it was written, u64 USN on the domain controller that was asked. */
+const SIZES = new Map([[1, 48]]);
+/** Seconds from 1601, where the directory's time begins, to 1970. */
+const EPOCH = 11_644_473_600n;
+/** The end of the year 9999: ISO 8601 has no more without an agreement. */
+const LAST = 253_402_300_799n + EPOCH;
+
+/**
+ * The writes that the values of an object come from, by attribute name: its replPropertyMetaData (MS-DRSR 5.116).
+ *
+ * @param unusable told of each record that cannot be used
+ * @throws BlobError
+ */
+export function decodeMetadata(value: Buffer, unusable: (reason: string) => void): Record<string, AttributeWrite> {
+  const writes: Record<string, AttributeWrite> = {};
+  for (const record of recordsOf(value, SIZES)) {
+    const name = ATTRIBUTE_IDS.get(record.readUInt32LE(0));
+    if (name === undefined) continue;
+    try {
+      writes[name] = decodeRecord(record);
+    } catch (error) {
+      if (!(error instanceof BlobError)) throw error;
+      unusable(`the write of ${name} has ${error.message}`);
+    }
+  }
+  return writes;
+}
+
+function decodeRecord(record: Buffer): AttributeWrite {
+  const seconds = record.readBigUInt64LE(8);
+  if (seconds > LAST) throw new BlobError(`a time that is none, ${seconds}`);
+  const invocationId = guidText(record.subarray(16, 32));
+  if (invocationId === undefined) throw new BlobError('no invocationId');
+  return {
+    version: record.readUInt32LE(4),
+    time: new Date(Number(seconds - EPOCH) * 1_000).toISOString(),
+    invocationId,
+    usn: String(record.readBigUInt64LE(32)),
+    localUsn: String(record.readBigUInt64LE(40)),
+  };
+}
