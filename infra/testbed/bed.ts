@@ -3,10 +3,13 @@ import { join, resolve } from 'node:path';
 import { claimAddress } from './address.ts';
 import { Authority } from './authority.ts';
 import { BROKER_PORTS, Broker } from './broker.ts';
+import { CORP, PARTNER } from './content.ts';
+import { type Controllers, type LocatedSeat, prepareControllers, SECOND_FOREST, type Seat, seatsOf } from './controllers.ts';
 import { CUSTOMER_ENGAGEMENT_PORTS, CustomerEngagement } from './customer-engagement.ts';
-import { DIRECTORY_PORTS, Directory } from './directory.ts';
+import type { Directory } from './directory.ts';
 import { BEDS } from './paths.ts';
-import type { Controls } from './process.ts';
+import type { Controls, ManagedProcess } from './process.ts';
+import type { Replication } from './replication.ts';
 
 export interface BedOptions {
   /** The bed's directory, kept with its data when the bed ends. Default: a fresh one, removed when the bed ends. */
@@ -19,6 +22,12 @@ export interface BedOptions {
   readonly securedBrokers?: boolean;
   /** Default true. */
   readonly directory?: boolean;
+  /** How many domain controllers of the domain take writes; two replicate with each other. Default 1. */
+  readonly dcs?: 1 | 2;
+  /** One more that is read-only. Default false. */
+  readonly rodc?: boolean;
+  /** Another domain beside it, with a domain controller and people of its own. Default false. */
+  readonly secondForest?: boolean;
   /** Default false; needs the directory. */
   readonly customerEngagement?: boolean;
   /** How many bulk users have CE records. Default: all. */
@@ -31,7 +40,8 @@ export interface BedOptions {
 export class Bed implements AsyncDisposable {
   readonly path: string;
   readonly address: string;
-  readonly #directory: Directory | undefined;
+  readonly #corp: Controllers | undefined;
+  readonly #secondForest: Directory | undefined;
   readonly #broker: Broker | undefined;
   readonly #crm: CustomerEngagement | undefined;
   readonly #releases: AsyncDisposableStack;
@@ -39,14 +49,34 @@ export class Bed implements AsyncDisposable {
   constructor(path: string, address: string, parts: Parts, releases: AsyncDisposableStack) {
     this.path = path;
     this.address = address;
-    this.#directory = parts.directory;
+    this.#corp = parts.corp;
+    this.#secondForest = parts.secondForest;
     this.#broker = parts.broker;
     this.#crm = parts.crm;
     this.#releases = releases;
   }
 
+  /** The first domain controller. What is to be there in numbers is best made here: others have 500 SIDs to give. */
   get directory(): Directory {
-    return present(this.#directory, 'directory');
+    return this.directories[0];
+  }
+
+  /** All domain controllers of the domain that take writes. */
+  get directories(): Controllers['directories'] {
+    return present(this.#corp, 'directory').directories;
+  }
+
+  /** The read-only one; the service accounts can log on there, nobody else. */
+  get rodc(): Directory {
+    return present(this.#corp?.readOnly, 'read-only domain controller');
+  }
+
+  get replication(): Replication {
+    return present(this.#corp?.replication, 'second domain controller');
+  }
+
+  get secondForest(): Directory {
+    return present(this.#secondForest, 'second forest');
   }
 
   get broker(): Broker {
@@ -61,11 +91,21 @@ export class Bed implements AsyncDisposable {
     return this.#broker !== undefined;
   }
 
+  /** Every domain controller, whatever its domain. */
+  get controllers(): readonly Directory[] {
+    return [...(this.#corp === undefined ? [] : allOf(this.#corp)), this.#secondForest].filter((dc) => dc !== undefined);
+  }
+
+  /** Every part of the bed, running or not. */
+  get processes(): readonly ManagedProcess[] {
+    return [...this.controllers, ...(this.#broker?.nodes ?? []), this.#crm].filter((process) => process !== undefined);
+  }
+
   /** Every process of the bed that runs, with where it answers. */
   get parts(): { readonly name: string; readonly pid: number; readonly address: string }[] {
     const nodes = this.#broker?.nodes.map((node, index) => ({ node, address: this.#broker?.bootstrap[index] ?? '' })) ?? [];
     const all = [
-      { node: this.#directory, address: this.#directory?.url ?? '' },
+      ...this.controllers.map((node) => ({ node, address: node.url })),
       ...nodes,
       { node: this.#crm, address: this.#crm?.url ?? '' },
     ];
@@ -78,7 +118,8 @@ export class Bed implements AsyncDisposable {
 }
 
 interface Parts {
-  readonly directory: Directory | undefined;
+  readonly corp: Controllers | undefined;
+  readonly secondForest: Directory | undefined;
   readonly broker: Broker | undefined;
   readonly crm: CustomerEngagement | undefined;
 }
@@ -94,7 +135,8 @@ export async function startBed(options: BedOptions = {}): Promise<Bed> {
   releases.defer(() => (keep ? undefined : rm(path, { recursive: true, force: true })));
   const claim = releases.use(await claimAddress(path, portsOf(options)));
   try {
-    const parts = await startParts(options, path, claim.address, releases, progress);
+    const seats = await located(options, path, claim.address, releases);
+    const parts = await startParts(options, path, claim.address, seats, releases, progress);
     keep = options.path !== undefined;
     return new Bed(path, claim.address, parts, releases.move());
   } catch (error) {
@@ -112,6 +154,7 @@ async function startParts(
   options: BedOptions,
   path: string,
   address: string,
+  seats: Seats,
   releases: AsyncDisposableStack,
   progress: (part: string) => void,
 ): Promise<Parts> {
@@ -127,20 +170,56 @@ async function startParts(
     const securedBy = securedBrokers ? authority : undefined;
     return await start(await Broker.prepare({ path: join(path, 'broker'), address, count, securedBy }), 'broker');
   };
-  const startDirectory = async () =>
-    await start(await Directory.prepare({ path: join(path, 'directory'), address, authority, users }), 'directory');
+  const startCorp = async (corp: NonNullable<Seats['corp']>) => {
+    const controllers = await prepareControllers({ path, authority, plan: CORP, users, seats: corp });
+    const all = allOf(controllers);
+    const starts = all.map((controller) => start(controller, all.length === 1 ? 'directory' : controller.name));
+    (await Promise.allSettled(starts)).map(started);
+    return controllers;
+  };
+  const startSecondForest = async (seat: LocatedSeat) => {
+    const { directories } = await prepareControllers({ path, authority, plan: PARTNER, users: 0, seats: [seat] });
+    return await start(directories[0], 'second forest');
+  };
   const startCrm = async (directory: Directory) => {
     const place = { path: join(path, 'customer-engagement'), address, authority, directory, linked };
     return await start(await CustomerEngagement.prepare(place), 'customer engagement');
   };
-  const starting = (options.directory ?? true) ? startDirectory() : undefined;
+  const starting = seats.corp && startCorp(seats.corp);
   // All of them settle before anything is stopped, so that nothing is started or written afterwards.
-  const [directory, broker, crm] = await Promise.allSettled([
+  const [corp, secondForest, broker, crm] = await Promise.allSettled([
     starting,
+    seats.secondForest && startSecondForest(seats.secondForest),
     brokers === 0 ? undefined : startBroker(brokers),
-    options.customerEngagement ? starting?.then(startCrm) : undefined,
+    options.customerEngagement ? starting?.then(({ directories }) => startCrm(directories[0])) : undefined,
   ]);
-  return { directory: started(directory), broker: started(broker), crm: started(crm) };
+  return { corp: started(corp), secondForest: started(secondForest), broker: started(broker), crm: started(crm) };
+}
+
+function allOf({ directories, readOnly }: Controllers): Directory[] {
+  return [...directories, ...(readOnly === undefined ? [] : [readOnly])];
+}
+
+interface Seats {
+  readonly corp: readonly [LocatedSeat, ...LocatedSeat[]] | undefined;
+  readonly secondForest: LocatedSeat | undefined;
+}
+
+/** The first domain controller is at the bed's own address, every other one at another. */
+async function located(options: BedOptions, path: string, address: string, releases: AsyncDisposableStack): Promise<Seats> {
+  const locate = async (seat: Seat) => {
+    const claim = releases.use(await claimAddress(join(path, seat.folder), seat.ports));
+    return { ...seat, address: claim.address };
+  };
+  const [first, ...others] = seatsOf(options.dcs ?? 1, options.rodc ?? false);
+  const more: LocatedSeat[] = [];
+  for (const seat of (options.directory ?? true) ? others : []) {
+    more.push(await locate(seat));
+  }
+  return {
+    corp: (options.directory ?? true) ? [{ ...first, address }, ...more] : undefined,
+    secondForest: options.secondForest ? await locate(SECOND_FOREST) : undefined,
+  };
 }
 
 function started<Part>(outcome: PromiseSettledResult<Part>): Part {
@@ -163,7 +242,7 @@ async function bedDirectory(path: string | undefined): Promise<string> {
 
 function portsOf(options: BedOptions): number[] {
   return [
-    ...((options.directory ?? true) ? DIRECTORY_PORTS : []),
+    ...((options.directory ?? true) ? seatsOf(options.dcs ?? 1, options.rodc ?? false)[0].ports : []),
     ...(options.brokers ? BROKER_PORTS : []),
     ...(options.customerEngagement ? CUSTOMER_ENGAGEMENT_PORTS : []),
   ];

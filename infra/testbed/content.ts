@@ -1,25 +1,47 @@
-/** Who is in the test bed's domain before anything happens. */
+/** Who is in the test bed's domains before anything happens. */
 
-export const REALM = 'CORP.EXAMPLE.TEST';
-export const NETBIOS = 'CORP';
-export const HOST_NAME = 'DC1';
+/** Given name, surname, sAMAccountName. */
+type NewPerson = readonly [string, string, string];
+
+/** A domain: what it is called and the people in it, to tell stories with. */
+export interface DomainPlan {
+  readonly realm: string;
+  readonly netbios: string;
+  readonly people: readonly NewPerson[];
+}
+
 export const ADMINISTRATOR = 'administrator';
 /** The account of the product: replication of changes and sight of deleted objects, no more. */
 export const LISTENER = 'svc-namesake';
 /** The account the CE stand-in looks names up with; no special rights. */
 export const LOOKUP = 'svc-crm';
 
-/** Given name, surname, sAMAccountName: people to tell stories with. */
-export const PEOPLE: readonly (readonly [string, string, string])[] = [
-  ['Ann', 'Lee', 'alee'],
-  ['Ben', 'Okafor', 'bokafor'],
-  ['Carla', 'Mendes', 'cmendes'],
-  ['Dag', 'Lindqvist', 'dlindqvist'],
-  ['Emi', 'Tanaka', 'etanaka'],
-  ['Farid', 'Haddad', 'fhaddad'],
-  ['Greta', 'Novak', 'gnovak'],
-  ['Hugo', 'Bernard', 'hbernard'],
-];
+export const CORP: DomainPlan = {
+  realm: 'CORP.EXAMPLE.TEST',
+  netbios: 'CORP',
+  people: [
+    ['Ann', 'Lee', 'alee'],
+    ['Ben', 'Okafor', 'bokafor'],
+    ['Carla', 'Mendes', 'cmendes'],
+    ['Dag', 'Lindqvist', 'dlindqvist'],
+    ['Emi', 'Tanaka', 'etanaka'],
+    ['Farid', 'Haddad', 'fhaddad'],
+    ['Greta', 'Novak', 'gnovak'],
+    ['Hugo', 'Bernard', 'hbernard'],
+  ],
+};
+
+/** Another forest. One of its names is also in the first, as happens. */
+export const PARTNER: DomainPlan = {
+  realm: 'PARTNER.EXAMPLE.TEST',
+  netbios: 'PARTNER',
+  people: [
+    ['Alex', 'Lee', 'alee'],
+    ['Ines', 'Costa', 'icosta'],
+    ['Jonas', 'Weber', 'jweber'],
+    ['Kaya', 'Demir', 'kdemir'],
+  ],
+};
 
 /** Enabled accounts of nobody, for user names that are in between. */
 export const PARKING: readonly string[] = Array.from({ length: 8 }, (_, index) => `ns-park-${String(index + 1).padStart(2, '0')}`);

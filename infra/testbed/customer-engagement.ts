@@ -3,7 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Authority } from './authority.ts';
-import { bulkUser, LISTENER, NETBIOS } from './content.ts';
+import { bulkUser, LISTENER } from './content.ts';
 import type { Directory } from './directory.ts';
 import { ManagedProcess } from './process.ts';
 
@@ -91,7 +91,7 @@ export class CustomerEngagement extends ManagedProcess {
       tls: certificate,
       organization: ORGANIZATION,
       token,
-      basic: { user: `${NETBIOS}\\${LISTENER}`, password: directory.service.password },
+      basic: { user: `${directory.netbios}\\${LISTENER}`, password: directory.service.password },
       caller: CustomerEngagement.idOf(LISTENER),
       directory: {
         url: directory.url,
@@ -99,7 +99,7 @@ export class CustomerEngagement extends ManagedProcess {
         passwordFile: directory.lookup.passwordFile,
         caFile: authority.caFile,
         namingContext: directory.namingContext,
-        netbios: NETBIOS,
+        netbios: directory.netbios,
       },
       seed: seeds(directory, linked),
     };
@@ -125,7 +125,7 @@ function seeds(directory: Directory, linked: number): Seed[] {
     fullname: `${firstname} ${lastname}`.trim(),
     firstname,
     lastname,
-    domainname: `${NETBIOS}\\${name}`,
+    domainname: `${directory.netbios}\\${name}`,
     internalemailaddress: `${firstname}.${lastname}@${mailDomain}`.toLowerCase().replaceAll(' ', ''),
   });
   const special = (fullname: string): Seed => ({ systemuserid: CustomerEngagement.idOf(fullname), fullname, domainname: '' });
@@ -140,7 +140,7 @@ function seeds(directory: Directory, linked: number): Seed[] {
   const service: Seed = {
     systemuserid: CustomerEngagement.idOf(LISTENER),
     fullname: 'Namesake Service',
-    domainname: `${NETBIOS}\\${LISTENER}`,
+    domainname: `${directory.netbios}\\${LISTENER}`,
   };
   return [...people, service, special('SYSTEM'), special('INTEGRATION'), ...bulk];
 }

@@ -1,11 +1,14 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Client } from 'ldapts';
-import type { Authority, Certificate } from './authority.ts';
-import { ADMINISTRATOR, HOST_NAME, LISTENER, LOOKUP, NETBIOS, REALM } from './content.ts';
-import { type DomainContent, type Person, placeDomain } from './domain.ts';
+import type { Authority } from './authority.ts';
+import { ADMINISTRATOR, type DomainPlan, LISTENER, LOOKUP } from './content.ts';
+import type { DomainContent, Person } from './domain.ts';
+import { exists } from './paths.ts';
 import { ManagedProcess } from './process.ts';
+import { run } from './run.ts';
+import { krb5Conf, reachable, sambaPlan, smbConf } from './samba.ts';
+import type { Member, Site } from './site.ts';
 
 /** What is needed to bind as one account. */
 export interface Account {
@@ -15,15 +18,20 @@ export interface Account {
 }
 
 export interface DirectoryOptions {
-  /** Its own directory. */
+  /** What it is called in the bed, such as `dc1`. */
+  readonly name: string;
+  /** Its own directory, with its database files in `domain`. */
   readonly path: string;
   readonly address: string;
   readonly authority: Authority;
-  /** How many bulk users there are besides the people. */
-  readonly users: number;
+  readonly plan: DomainPlan;
+  readonly content: DomainContent;
+  readonly member: Member;
+  /** Where the passwords are: the path of the domain's first. */
+  readonly passwords: string;
+  /** Absent: it is alone. */
+  readonly site?: Site;
 }
-
-export const DIRECTORY_PORTS: readonly number[] = [88, 389, 464, 636, 3268, 3269];
 
 const PROBE = 2_000;
 
@@ -31,12 +39,14 @@ const PROBE = 2_000;
 export class Directory extends ManagedProcess {
   readonly address: string;
   readonly url: string;
-  readonly hostName = `${HOST_NAME}.${REALM}`.toLowerCase();
-  readonly realm = REALM;
-  readonly netbios = NETBIOS;
+  readonly hostName: string;
+  readonly realm: string;
+  readonly netbios: string;
   readonly namingContext: string;
+  readonly readOnly: boolean;
   readonly caFile: string;
   readonly krb5ConfFile: string;
+  readonly smbConfFile: string;
   readonly admin: Account;
   /** The account meant for the product. */
   readonly service: Account;
@@ -46,125 +56,119 @@ export class Directory extends ManagedProcess {
   /** As CE writes them: `CORP\ns-park-01`. */
   readonly parkingAccounts: readonly string[];
   readonly #path: string;
+  readonly #account: (name: string) => Promise<Account>;
 
-  private constructor(options: DirectoryOptions, content: DomainContent, accounts: readonly [Account, Account, Account]) {
-    const { path, address, authority } = options;
+  private constructor(options: DirectoryOptions, accounts: readonly [Account, Account, Account]) {
+    const { name, path, address, authority, plan, content, member, site } = options;
     const url = `ldaps://${address}`;
+    const ports = site === undefined ? [88] : [88, 135];
+    // A read-only one has no other password to check, and asks nobody.
+    const prober = member.readOnly ? accounts[1] : accounts[0];
     const krb5ConfFile = join(path, 'krb5.conf');
+    const process = sambaPlan(name, path, krb5ConfFile);
     super({
-      name: 'directory',
-      command: 'samba',
-      args: ['-i', '-M', 'single', '-s', join(path, 'smb.conf'), '--debug-stdout'],
-      cwd: path,
-      env: { KRB5_CONFIG: krb5ConfFile, PATH: `${process.env.PATH ?? ''}:/usr/sbin:/sbin` },
-      log: join(path, 'samba.log'),
-      ready: () => answers(url, address, authority.caFile, accounts[0]),
-      startWithin: 30_000,
-      stopWithin: 5_000,
+      ...process,
+      ...site?.inside(process.command, process.args),
+      ready: () => answers(url, address, ports, authority.caFile, prober),
     });
     this.address = address;
     this.url = url;
+    this.hostName = fullName(member, plan);
+    this.realm = plan.realm;
+    this.netbios = plan.netbios;
     this.namingContext = content.namingContext;
+    this.readOnly = member.readOnly;
     this.caFile = authority.caFile;
-    this.krb5ConfFile = krb5ConfFile;
+    this.krb5ConfFile = site?.krb5ConfFile ?? krb5ConfFile;
+    this.smbConfFile = join(path, 'smb.conf');
     [this.admin, this.service, this.lookup] = accounts;
     this.people = content.people;
-    this.parkingAccounts = content.parking.map((account) => `${NETBIOS}\\${account.sAMAccountName}`);
+    this.parkingAccounts = content.parking.map((account) => `${plan.netbios}\\${account.sAMAccountName}`);
     this.#path = path;
+    this.#account = (account) => accountOf(options, account);
   }
 
-  /** Everything up to the start: database files, certificate, configuration. */
+  /** Everything up to the start, but for the database files: certificate and configuration. */
   static async prepare(options: DirectoryOptions): Promise<Directory> {
-    const { path, address, authority, users } = options;
-    const domain = join(path, 'domain');
+    const { path, address, authority, plan, member, site } = options;
     await mkdir(path, { recursive: true, mode: 0o700 });
-    const content = await placeDomain(domain, users);
-    const certificate = await authority.issue(`dc-${address}`, [`${HOST_NAME}.${REALM}`.toLowerCase(), REALM.toLowerCase(), address]);
-    const account = (name: string) => accountOf(domain, name);
-    const accounts = await Promise.all([account(ADMINISTRATOR), account(LISTENER), account(LOOKUP)]);
-    await writeFile(join(path, 'smb.conf'), smbConf(path, address, authority, certificate));
-    await writeFile(join(path, 'krb5.conf'), krb5Conf(address));
-    return new Directory(options, content, accounts);
+    const certificate = await authority.issue(`dc-${address}`, [fullName(member, plan), plan.realm.toLowerCase(), address]);
+    const tls = { ...certificate, caFile: authority.caFile };
+    const accounts = await Promise.all([accountOf(options, ADMINISTRATOR), accountOf(options, LISTENER), accountOf(options, LOOKUP)]);
+    await writeFile(join(path, 'smb.conf'), smbConf({ path, address, ...member, domain: plan, tls, replicating: site !== undefined }));
+    await writeFile(join(path, 'krb5.conf'), krb5Conf(plan.realm, site?.kdcsFor(address) ?? [address]));
+    return new Directory(options, accounts);
   }
 
   /** The account of one of the people. */
   async account(sAMAccountName: string): Promise<Account> {
-    return await accountOf(join(this.#path, 'domain'), sAMAccountName);
+    return await this.#account(sAMAccountName);
+  }
+
+  /** Keeps a copy of its database under this name. It is down meanwhile, and afterwards up if it was. */
+  async save(name: string): Promise<void> {
+    await this.#whileDown(() => this.#copy(this.#database, this.#saved(name)));
+  }
+
+  /**
+   * Puts that copy in place of its database, as somebody who restores a snapshot would: it does not know that it has been there
+   * before (a USN rollback). It is down meanwhile, and afterwards up if it was.
+   */
+  async rollBack(name: string): Promise<void> {
+    const saved = this.#saved(name);
+    if (!(await exists(saved))) {
+      throw new Error(`nothing of ${this.name} was saved as ${name}`);
+    }
+    await this.#whileDown(() => this.#copy(saved, this.#database));
+  }
+
+  get #database(): string {
+    return join(this.#path, 'domain');
+  }
+
+  #saved(name: string): string {
+    if (!/^\w[\w.-]*$/.test(name)) {
+      throw new Error(`${name} cannot be the name of a copy: letters, digits, _, . and - are expected`);
+    }
+    return join(this.#path, 'saved', name);
+  }
+
+  async #whileDown(work: () => Promise<void>): Promise<void> {
+    const wasUp = this.pid !== undefined;
+    await this.stop();
+    await work();
+    if (wasUp) {
+      await this.start();
+    }
+  }
+
+  async #copy(from: string, to: string): Promise<void> {
+    await rm(to, { recursive: true, force: true });
+    await mkdir(to, { recursive: true, mode: 0o700 });
+    await run('cp', ['-a', '--sparse=always', `${from}/.`, to]);
   }
 }
 
-async function accountOf(domain: string, name: string): Promise<Account> {
-  const passwordFile = join(domain, 'passwords', name);
-  const bindDn = `${name}@${REALM.toLowerCase()}`;
+function fullName({ hostName }: Member, { realm }: DomainPlan): string {
+  return `${hostName}.${realm}`.toLowerCase();
+}
+
+async function accountOf({ passwords, plan }: DirectoryOptions, name: string): Promise<Account> {
+  const passwordFile = join(passwords, name);
+  const bindDn = `${name}@${plan.realm.toLowerCase()}`;
   return { bindDn, passwordFile, password: await readFile(passwordFile, 'utf8') };
 }
 
-/** LDAPS with a real bind, and the KDC's port. */
-async function answers(url: string, address: string, caFile: string, admin: Account): Promise<void> {
+/** LDAPS with a real bind, and the ports of the other services. */
+async function answers(url: string, address: string, ports: readonly number[], caFile: string, account: Account): Promise<void> {
   const ca = await readFile(caFile);
   const client = new Client({ url, timeout: PROBE, connectTimeout: PROBE, tlsOptions: { ca } });
   try {
-    await client.bind(admin.bindDn, admin.password);
+    await client.bind(account.bindDn, account.password);
   } finally {
     await client.unbind();
   }
-  await new Promise<void>((resolve, reject) => {
-    const socket = connect(88, address);
-    socket.once('error', reject);
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve();
-    });
-  });
-}
-
-/** Written at each start: nothing of it is in the cached domain. */
-function smbConf(path: string, address: string, authority: Authority, certificate: Certificate): string {
-  const domain = join(path, 'domain');
-  // The defaults below /run/samba would be shared by all domain controllers of the machine.
-  const run = join(domain, 'run');
-  return `[global]
-netbios name = ${HOST_NAME}
-realm = ${REALM}
-workgroup = ${NETBIOS}
-server role = active directory domain controller
-server services = ldap, cldap, kdc
-# With /32 Samba finds no interface.
-interfaces = ${address}/8
-bind interfaces only = yes
-name resolve order = host
-private dir = ${domain}/private
-state directory = ${domain}/state
-cache directory = ${domain}/cache
-binddns dir = ${domain}/bind-dns
-lock directory = ${run}
-pid directory = ${run}
-ncalrpc dir = ${run}/ncalrpc
-winbindd socket directory = ${run}/winbindd
-ntp signd socket directory = ${run}/ntp
-log file = ${path}/samba.log
-tls cafile = ${authority.caFile}
-tls certfile = ${certificate.certFile}
-tls keyfile = ${certificate.keyFile}
-[sysvol]
-path = ${domain}/state/sysvol
-[netlogon]
-path = ${domain}/state/sysvol/netlogon
-`;
-}
-
-function krb5Conf(address: string): string {
-  return `[libdefaults]
- default_realm = ${REALM}
- dns_lookup_realm = false
- dns_lookup_kdc = false
- rdns = false
-[realms]
- ${REALM} = {
-  kdc = ${address}
- }
-[domain_realm]
- .${REALM.toLowerCase()} = ${REALM}
- ${REALM.toLowerCase()} = ${REALM}
-`;
+  for (const port of ports) {
+    await reachable(address, port);
+  }
 }

@@ -43,6 +43,12 @@ export class DirectoryAdmin implements AsyncDisposable {
     return new DirectoryAdmin(client, directory.namingContext);
   }
 
+  /** The highest USN that this domain controller has given out. */
+  async highestCommittedUSN(): Promise<bigint> {
+    const { searchEntries } = await this.#client.search('', { scope: 'base', attributes: ['highestCommittedUSN'] });
+    return BigInt(String(searchEntries[0]?.highestCommittedUSN));
+  }
+
   /** The account of this name, deleted ones left out. */
   async find(sAMAccountName: string): Promise<Found | undefined> {
     const filter = new EqualityFilter({ attribute: 'sAMAccountName', value: sAMAccountName });

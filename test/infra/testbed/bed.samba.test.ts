@@ -57,7 +57,7 @@ it('keeps its data in a directory that was given to it, and shows the log of a p
   }
   await truncate(join(path, 'directory/domain/private/sam.ldb'), 100);
   const failure = await startBed({ path }).catch((error: Error) => error.message);
-  expect(failure).toMatch(/^directory did not start: .*\nlast lines of .*samba\.log:\n.*failed to start/s);
+  expect(failure).toMatch(/^dc1 did not start: .*\nlast lines of .*samba\.log:\n.*failed to start/s);
   await expect(startBed({ path, users: 1 })).rejects.toThrow(/made by another recipe/);
 });
 

@@ -1,10 +1,8 @@
 import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Bed, startBed } from '../../../infra/testbed/bed.ts';
-import type { Account } from '../../../infra/testbed/directory.ts';
 import { DirectoryAdmin } from '../../../infra/testbed/ldap.ts';
-import { type Outcome, outcomeOf, scratch } from './support.ts';
+import { dirSync, ldap, ticketFor } from './support.ts';
 
 const SECRETS = ['unicodePwd', 'supplementalCredentials', 'ntPwdHistory', 'dBCSPwd'];
 
@@ -21,17 +19,6 @@ afterAll(async () => {
   await bed?.[Symbol.asyncDispose]();
 });
 
-/** OpenLDAP's client: one of its own judgement. */
-async function ldap(tool: 'ldapsearch' | 'ldapmodify', account: Account, args: readonly string[], input = ''): Promise<Outcome> {
-  const { url, caFile } = bed.directory;
-  const bind = ['-x', '-H', url, '-D', account.bindDn, '-y', account.passwordFile];
-  return await outcomeOf(tool, [...bind, ...args], { LDAPTLS_CACERT: caFile }, input);
-}
-
-async function dirSync(account: Account, filter: string, ...attributes: string[]): Promise<Outcome> {
-  return await ldap('ldapsearch', account, ['-LLL', '-b', bed.directory.namingContext, '-E', '!dirSync=0/2097152', filter, ...attributes]);
-}
-
 describe('the content', () => {
   it('has the people, parking accounts and bulk users', async () => {
     const { directory } = bed;
@@ -39,7 +26,15 @@ describe('the content', () => {
     expect(directory.parkingAccounts).toHaveLength(8);
     expect(await admin.find('ns-park-08')).toBeDefined();
     expect(await admin.find('user00020')).toBeDefined();
-    const { stdout } = await dirSync(directory.service, '(sAMAccountName=ns-park-*)', 'sn', 'givenName', 'mail', 'userAccountControl');
+    const { stdout } = await dirSync(
+      directory,
+      directory.service,
+      '(sAMAccountName=ns-park-*)',
+      'sn',
+      'givenName',
+      'mail',
+      'userAccountControl',
+    );
     expect(stdout).not.toMatch(/^(sn|givenName|mail):/m);
     expect(stdout.match(/^userAccountControl: 66048$/gm)).toHaveLength(8);
   });
@@ -55,19 +50,19 @@ describe('the rights of the service account', () => {
   it('suffice to see deletes by DirSync', async () => {
     const { objectGUID, dn } = await admin.create({ sAMAccountName: 'leaver' });
     await admin.delete(objectGUID);
-    const seen = (await dirSync(bed.directory.service, '(sAMAccountName=leaver)', 'isDeleted', 'sAMAccountName')).stdout;
+    const seen = (await dirSync(bed.directory, bed.directory.service, '(sAMAccountName=leaver)', 'isDeleted', 'sAMAccountName')).stdout;
     expect(seen).toMatch(/^isDeleted: TRUE$/m);
     expect(seen).not.toContain(dn);
   });
 
   it('are not those of every account', async () => {
-    const { code, stderr } = await dirSync(bed.directory.lookup, '(objectClass=user)', 'sAMAccountName');
+    const { code, stderr } = await dirSync(bed.directory, bed.directory.lookup, '(objectClass=user)', 'sAMAccountName');
     expect(code).toBe(50);
     expect(stderr).toContain('Insufficient access');
   });
 
   it('do not show secrets', async () => {
-    const { stdout, stderr } = await dirSync(bed.directory.service, '(sAMAccountName=alee)', 'sAMAccountName', ...SECRETS);
+    const { stdout, stderr } = await dirSync(bed.directory, bed.directory.service, '(sAMAccountName=alee)', 'sAMAccountName', ...SECRETS);
     expect(`${stdout}${stderr}`).not.toMatch(new RegExp(`^(${SECRETS.join('|')})::? `, 'm'));
   });
 
@@ -75,13 +70,13 @@ describe('the rights of the service account', () => {
     ['change a person', 'changetype: modify\nreplace: displayName\ndisplayName: Nobody\n'],
     ['delete a person', 'changetype: delete\n'],
   ])('do not suffice to %s', async (_, change) => {
-    const { code } = await ldap('ldapmodify', bed.directory.service, [], `dn: ${bed.directory.people[1]?.dn}\n${change}`);
+    const { code } = await ldap(bed.directory, 'ldapmodify', bed.directory.service, [], `dn: ${bed.directory.people[1]?.dn}\n${change}`);
     expect(code).toBe(50);
   });
 
   it('do not suffice to create an account', async () => {
     const entry = `dn: CN=intruder,OU=Staff,${bed.directory.namingContext}\nobjectClass: user\nsAMAccountName: intruder\n`;
-    expect((await ldap('ldapmodify', bed.directory.service, ['-a'], entry)).code).toBe(50);
+    expect((await ldap(bed.directory, 'ldapmodify', bed.directory.service, ['-a'], entry)).code).toBe(50);
   });
 });
 
@@ -105,26 +100,7 @@ describe('the LDAP client for changes', () => {
 
 describe('the KDC', () => {
   it('gives the service account a ticket', async () => {
-    const { service, krb5ConfFile, realm } = bed.directory;
-    const script = `
-import sys
-from samba import param
-from samba.credentials import Credentials, MUST_USE_KERBEROS
-name, realm, password_file, conf, cache = sys.argv[1:]
-lp = param.LoadParm()
-lp.load(conf)
-c = Credentials()
-c.guess(lp)
-c.set_username(name)
-c.set_realm(realm)
-c.set_password(open(password_file).read())
-c.set_kerberos_state(MUST_USE_KERBEROS)
-c.get_named_ccache(lp, 'FILE:' + cache)
-`;
-    const cache = join(await scratch(), 'tickets');
-    const args = ['svc-namesake', realm, service.passwordFile, join(bed.path, 'directory/smb.conf'), cache];
-    expect(await outcomeOf('/usr/bin/python3', ['-', ...args], { KRB5_CONFIG: krb5ConfFile }, script)).toMatchObject({ code: 0 });
-    expect((await stat(cache)).size).toBeGreaterThan(500);
+    expect(await ticketFor(bed.directory, bed.directory.service)).toBeGreaterThan(500);
   });
 });
 

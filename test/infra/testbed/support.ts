@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { onTestFinished } from 'vitest';
+import type { Account, Directory } from '../../../infra/testbed/directory.ts';
 
 export interface Outcome {
   readonly code: number | null;
@@ -52,4 +53,50 @@ export async function eventually(what: string, holds: () => boolean | Promise<bo
     }
     await delay(20);
   }
+}
+
+const KINIT = `
+import sys
+from samba import param
+from samba.credentials import Credentials, MUST_USE_KERBEROS
+name, realm, password_file, conf, cache = sys.argv[1:]
+lp = param.LoadParm()
+lp.load(conf)
+c = Credentials()
+c.guess(lp)
+c.set_username(name)
+c.set_realm(realm)
+c.set_password(open(password_file).read())
+c.set_kerberos_state(MUST_USE_KERBEROS)
+c.get_named_ccache(lp, 'FILE:' + cache)
+`;
+
+/** Gets a Kerberos ticket. @returns the size of the ticket cache in bytes */
+export async function ticketFor(directory: Directory, account: Account): Promise<number> {
+  const cache = join(await scratch(), 'tickets');
+  const [name = ''] = account.bindDn.split('@');
+  const args = [name, directory.realm, account.passwordFile, directory.smbConfFile, cache];
+  const { code, stderr } = await outcomeOf('/usr/bin/python3', ['-', ...args], { KRB5_CONFIG: directory.krb5ConfFile }, KINIT);
+  if (code !== 0) {
+    throw new Error(`no ticket for ${name}: ${stderr}`);
+  }
+  return (await stat(cache)).size;
+}
+
+/** OpenLDAP's client: one of its own judgement. */
+export async function ldap(
+  directory: Directory,
+  tool: 'ldapsearch' | 'ldapmodify',
+  account: Account,
+  args: readonly string[],
+  input = '',
+): Promise<Outcome> {
+  const bind = ['-x', '-H', directory.url, '-D', account.bindDn, '-y', account.passwordFile];
+  return await outcomeOf(tool, [...bind, ...args], { LDAPTLS_CACERT: directory.caFile }, input);
+}
+
+/** What DirSync shows of the domain from the beginning. */
+export async function dirSync(directory: Directory, account: Account, filter: string, ...attributes: string[]): Promise<Outcome> {
+  const control = ['-LLL', '-b', directory.namingContext, '-E', '!dirSync=0/2097152'];
+  return await ldap(directory, 'ldapsearch', account, [...control, filter, ...attributes]);
 }
