@@ -17,6 +17,7 @@ import type { Observation } from '../../streams/observation.ts';
 import { covers } from '../../streams/origin.ts';
 import type { Position } from '../../streams/position.ts';
 import { MemoryChangeLog } from '../support/memory-change-log.ts';
+import { READING } from '../support/reading-settings.ts';
 import { NEVER, nothingStored } from './scripted-dc.ts';
 
 const SHOW_DELETED = new Control('1.2.840.113556.1.4.417', { critical: true });
@@ -404,7 +405,7 @@ describe('a domain controller that goes', () => {
     const log = new MemoryChangeLog();
     const stop = new AbortController();
     const source = ldapDirectorySource(settings({ deadline: 60_000 }));
-    const reports = listen([source], log, { readEvery: 100, readGap: 10, positionEvery: 60_000 }, stop.signal);
+    const reports = listen([source], log, { ...READING, readEvery: 100 }, stop.signal);
     const stopped = lastValueFrom(reports);
     await expect.poll(() => log.positions.size).toBe(1);
     bed.directory.pause();

@@ -1,5 +1,5 @@
-import { BerReader, BerWriter } from 'ldapts';
 import { type DirectorySettings, ldapDirectorySource } from '../../src/directory/source.ts';
+import { DIRSYNC, dirSyncDone, NOTIFICATION, readRequestCookie } from '../support/fake-domain-controller.ts';
 import {
   type Answer,
   type Attributes,
@@ -11,13 +11,12 @@ import {
   searchEntry,
 } from '../support/ldap-server.ts';
 
+export { dirSyncDone };
+
 export const NC = 'DC=corp,DC=example,DC=test';
 export const INVOCATION_ID = '03020100-0504-0706-0809-0a0b0c0d0e0f';
 /** S-1-5-21-1-2-3 */
 export const DOMAIN_SID = Buffer.from('0104000000000005' + '15000000' + '01000000' + '02000000' + '03000000', 'hex');
-const BASE = 0;
-const DIRSYNC = '1.2.840.113556.1.4.841';
-const NOTIFICATION = '1.2.840.113556.1.4.528';
 
 /** How a domain controller differs from one that has no users and never changes. */
 export interface Script {
@@ -59,7 +58,7 @@ export function domainController(script: Script = {}): Answer {
     if (operation !== 0x63) return;
     const dirSync = controls.get(DIRSYNC);
     if (dirSync !== undefined) {
-      const cookie = cookieOf(dirSync);
+      const cookie = readRequestCookie(dirSync);
       return script.dirSync === undefined ? void client.send(dirSyncDone(id, 'c1')) : script.dirSync(request, client, cookie);
     }
     if (controls.has(NOTIFICATION)) return script.notification?.(request, client);
@@ -69,33 +68,10 @@ export function domainController(script: Script = {}): Answer {
     else if (baseDN.startsWith('CN=Directory Service,')) entry(baseDN, lifetime);
     else if (baseDN.startsWith('CN=Sites,'))
       return script.sites === undefined ? void client.send(searchDone(id)) : script.sites(request, client);
-    else if (baseDN === NC && scope === BASE) entry(NC, { objectSid: [DOMAIN_SID], ...script.head });
+    else if (baseDN === NC && scope === 'base') entry(NC, { objectSid: [DOMAIN_SID], ...script.head });
     else if (script.objects !== undefined) return script.objects(request, client);
     else client.send(searchDone(id));
   };
-}
-
-/** The end of a DirSync answer. */
-export function dirSyncDone(id: number, cookie: string | Buffer, more = false): Buffer {
-  return searchDone(id, 0, '', { [DIRSYNC]: dirSyncValue(more ? 1 : 0, Buffer.from(cookie)) });
-}
-
-function dirSyncValue(more: number, cookie: Buffer): Buffer {
-  const writer = new BerWriter({ size: cookie.length + 64 });
-  writer.startSequence();
-  writer.writeInt(more);
-  writer.writeInt(0);
-  writer.writeBuffer(cookie, 4);
-  writer.endSequence();
-  return Buffer.from(writer.buffer);
-}
-
-function cookieOf(value: Buffer): Buffer {
-  const reader = new BerReader(value);
-  reader.readSequence();
-  reader.readInt();
-  reader.readInt();
-  return reader.readString(4, true) ?? Buffer.alloc(0);
 }
 
 /** The binary objectGUID whose text form ends in the number. */
@@ -111,16 +87,8 @@ export function guidTextOf(number: number): string {
 
 /** The objectGUIDs that a read of objects asks for, in its order. */
 export function guidsOf({ filter }: LdapRequest): string[] {
-  const reader = new BerReader(filter);
-  reader.readSequence(); // or
-  const end = reader.offset + reader.length;
-  const texts: string[] = [];
-  while (reader.offset < end) {
-    reader.readSequence(); // equality
-    reader.readString();
-    texts.push(guidTextOf(reader.readString(4, true)?.readUInt32BE(12) ?? -1));
-  }
-  return texts;
+  const parts = filter?.type === 'or' ? filter.filters : [];
+  return parts.map((part) => guidTextOf(part.type === 'equal' ? part.value.readUInt32BE(12) : -1));
 }
 
 /** A user's entry. */

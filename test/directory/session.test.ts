@@ -460,7 +460,11 @@ describe('readObjects', () => {
         },
       });
       expect(found.get(guidTextOf(3))).toMatchObject({ deleted: true });
-      expect(asked).toMatchObject({ baseDN: NC, scope: 2, attributes: expect.arrayContaining(['sAMAccountName', 'replPropertyMetaData']) });
+      expect(asked).toMatchObject({
+        baseDN: NC,
+        scope: 'sub',
+        attributes: expect.arrayContaining(['sAMAccountName', 'replPropertyMetaData']),
+      });
       expect([...(asked?.controls.keys() ?? [])]).toEqual(['1.2.840.113556.1.4.417']);
     });
   });

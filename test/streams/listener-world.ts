@@ -4,16 +4,9 @@ import type { ReadingSettings } from '../../streams/reading.ts';
 import { MemoryChangeLog } from '../support/memory-change-log.ts';
 import { MemoryDirectory } from '../support/memory-directory.ts';
 import { MemoryDirectorySource } from '../support/memory-directory-source.ts';
+import { READING } from '../support/reading-settings.ts';
 
-export const SETTINGS: ReadingSettings = {
-  readEvery: 30_000,
-  readGap: 10,
-  positionEvery: 60_000,
-  requestsEvery: 5_000,
-  compareEvery: 0,
-  maxLag: 3_600_000,
-  deletionLimit: { count: 50, percent: 5 },
-};
+export const SETTINGS = READING;
 export const NEVER = new AbortController().signal;
 export const SECOND = 1_000;
 export const MINUTE = 60 * SECOND;

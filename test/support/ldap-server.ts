@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { Ber, BerReader, BerWriter } from 'ldapts';
+import { readFilter, type SearchFilter } from './ldap-filter.ts';
 
 /** A request as far as the tests look into it. */
 export interface LdapRequest {
@@ -10,10 +11,10 @@ export interface LdapRequest {
   readonly operation: number;
   /** Of a search. */
   readonly baseDN: string;
-  /** Of a search: 0 the base, 1 what is right below it, 2 everything. */
-  readonly scope: number;
-  /** Of a search, as it came. */
-  readonly filter: Buffer;
+  /** Of a search. */
+  readonly scope: 'base' | 'one' | 'sub';
+  /** Of a search. */
+  readonly filter: SearchFilter | undefined;
   /** Of a search, as asked for. */
   readonly attributes: readonly string[];
   /** Control values by OID. */
@@ -133,20 +134,17 @@ function readRequest(bytes: Buffer): LdapRequest {
   const operation = reader.readSequence() ?? -1;
   const end = reader.offset + reader.length;
   let baseDN = '';
-  let scope = -1;
-  let filter: Buffer = Buffer.alloc(0);
+  let scope: LdapRequest['scope'] = 'base';
+  let filter: SearchFilter | undefined;
   const attributes: string[] = [];
   if (operation === 0x63) {
     baseDN = reader.readString() ?? '';
-    scope = reader.readEnumeration() ?? -1;
+    scope = (['base', 'one', 'sub'] as const)[reader.readEnumeration() ?? 0] ?? 'base';
     reader.readEnumeration();
     reader.readInt();
     reader.readInt();
     reader.readBoolean();
-    const start = reader.offset;
-    reader.readSequence();
-    reader.offset += reader.length;
-    filter = bytes.subarray(start, reader.offset);
+    filter = readFilter(reader);
     reader.readSequence();
     while (reader.offset < end) attributes.push(reader.readString() ?? '');
   }

@@ -1,0 +1,112 @@
+import { expect } from 'vitest';
+import type { ChangeEvent } from '../../streams/change.ts';
+import type { DirectorySource } from '../../streams/directory-source.ts';
+import { type ListenerReport, listen } from '../../streams/listener.ts';
+import type { ReadingSettings } from '../../streams/reading.ts';
+import { MemoryChangeLog } from '../support/memory-change-log.ts';
+import { READING } from '../support/reading-settings.ts';
+
+const SETTINGS: ReadingSettings = { ...READING, readEvery: 1_000, readGap: 5 };
+
+/**
+ * A listener on a directory, with its log in memory. What is asked of it is which events come out: `events` makes changes while it
+ * listens, `eventsAfterAbsence` while it does not.
+ */
+export class Listening implements AsyncDisposable {
+  readonly log: MemoryChangeLog;
+  readonly reports: ListenerReport[] = [];
+  readonly #source: DirectorySource;
+  readonly #mark: () => Promise<(log: MemoryChangeLog) => boolean>;
+  readonly #markGuid: string;
+  readonly #settings: ReadingSettings;
+  #stop = new AbortController();
+  #ended: Promise<void> = Promise.resolve();
+  #failure: Error | undefined;
+
+  /**
+   * @param markGuid an account whose events are none of the test's
+   * @param mark changes that account; what it returns tells whether the log has that change, and with it all earlier ones
+   */
+  constructor(
+    source: DirectorySource,
+    markGuid: string,
+    mark: () => Promise<(log: MemoryChangeLog) => boolean>,
+    log = new MemoryChangeLog(),
+    settings = SETTINGS,
+  ) {
+    this.#source = source;
+    this.#markGuid = markGuid;
+    this.#mark = mark;
+    this.log = log;
+    this.#settings = settings;
+  }
+
+  /** Resolves when the directory was read to its end. */
+  async start(): Promise<this> {
+    this.#stop = new AbortController();
+    this.#failure = undefined;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#ended = promise;
+    listen([this.#source], this.log, this.#settings, this.#stop.signal).subscribe({
+      next: (report) => this.reports.push(report),
+      error: (error: Error) => {
+        this.#failure = error;
+        resolve();
+      },
+      complete: resolve,
+    });
+    await this.#caughtUp();
+    return this;
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#ended;
+  }
+
+  async events(change: () => Promise<unknown>): Promise<ChangeEvent[]> {
+    const before = this.log.events.length;
+    await change();
+    await this.#caughtUp();
+    return this.#since(before);
+  }
+
+  async eventsAfterAbsence(change: () => Promise<unknown>): Promise<ChangeEvent[]> {
+    const before = this.log.events.length;
+    await this.stop();
+    await change();
+    await this.start();
+    return this.#since(before);
+  }
+
+  reportsOf<T extends ListenerReport['type']>(type: T): Extract<ListenerReport, { type: T }>[] {
+    return this.reports.filter((report): report is Extract<ListenerReport, { type: T }> => report.type === type);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  async #caughtUp(): Promise<void> {
+    const isKnown = await this.#mark();
+    await expect
+      .poll(() => this.#failure ?? (isKnown(this.log) ? 'caught up' : this.reports.at(-1)), { interval: 5, timeout: 30_000 })
+      .toBe('caught up');
+  }
+
+  #since(before: number): ChangeEvent[] {
+    return this.log.events.slice(before).filter(({ objectGUID }) => objectGUID !== this.#markGuid);
+  }
+}
+
+/** What an event says, without what is the same in all of an account's events. */
+export function told({ kind, before, after, changed, caseOnly, formerHolder }: ChangeEvent) {
+  return {
+    kind,
+    from: before?.sAMAccountName,
+    to: after?.sAMAccountName,
+    changed,
+    ...(caseOnly && { caseOnly }),
+    ...(formerHolder !== null && { formerHolder }),
+  };
+}
