@@ -29,6 +29,12 @@ export function sidBytes(text: string): Buffer {
   return bytes;
 }
 
+/** S-1-5-21-… */
+export function sidTextOf(bytes: Buffer): string {
+  const parts = Array.from({ length: bytes.readUInt8(1) }, (_, index) => bytes.readUInt32LE(8 + 4 * index));
+  return ['S', bytes.readUInt8(0), bytes.readUIntBE(2, 6), ...parts].join('-');
+}
+
 /** Where and when an attribute was written, equal on every domain controller but for `localUsn`. */
 export interface Stamp {
   readonly version: number;

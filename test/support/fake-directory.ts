@@ -1,5 +1,5 @@
 import type { Identity } from '../../streams/identity.ts';
-import { guidBytes, type Stamp, sidBytes, type UpToDateVector } from './directory-values.ts';
+import { guidBytes, type Stamp, sidBytes, sidTextOf, type UpToDateVector } from './directory-values.ts';
 
 export type Value = string | Buffer;
 export type NewValues = Readonly<Record<string, Value | readonly Value[] | null>>;
@@ -213,7 +213,7 @@ export class FakeDirectory {
       sAMAccountName,
       enabled: (Number(text('userAccountControl')) & 2) === 0,
     };
-    if (sid !== undefined) identity.objectSid = `S-1-5-21-1-2-3-${sid.readUInt32LE(sid.length - 4)}`;
+    if (sid !== undefined) identity.objectSid = sidTextOf(sid);
     for (const type of ['userPrincipalName', 'displayName', 'givenName', 'sn', 'mail'] as const) {
       const value = text(type);
       if (value !== undefined) identity[type] = value;
