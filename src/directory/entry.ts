@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import type { Observation, SeenAttributes } from '../../streams/observation.ts';
+import { printable } from './failure.ts';
 import { guidText, sidText } from './identifiers.ts';
 import type { LdapAttribute, LdapEntry } from './message.ts';
 
@@ -58,7 +59,7 @@ export function toObservation(entry: LdapEntry, warn: Warn, whole = false): Obse
     } else if (name === 'isDeleted') {
       deleted = booleanOf(single(attribute)) ?? deleted;
     } else if (!take(seen, name, single(attribute))) {
-      warn(`${entry.dn}: ${attribute.values.length} unusable value(s) of ${name}, left as known`);
+      warn(`${printable(entry.dn)}: ${attribute.values.length} unusable value(s) of ${name}, left as known`);
     }
   }
 
@@ -68,7 +69,7 @@ export function toObservation(entry: LdapEntry, warn: Warn, whole = false): Obse
   }
 
   if (objectGUID === undefined) {
-    warn(`${entry.dn}: an entry without a usable objectGUID, set aside`);
+    warn(`${printable(entry.dn)}: an entry without a usable objectGUID, set aside`);
     return undefined;
   }
   // After a deletion that met a later change on another domain controller only the name tells.
@@ -91,6 +92,8 @@ function take(
     const text = value.toString('latin1');
     if (!/^-?\d{1,10}$/.test(text)) return false;
     seen.userAccountControl = Number(text);
+  } else if (name === 'sAMAccountName' && value.length === 0) {
+    return false;
   } else {
     seen[name] = value.toString();
   }

@@ -44,13 +44,18 @@ export function refusal(result: LdapResult, what: string): DirectoryError {
   return new DirectoryError(failure, `${what} was refused (${inWords(result)})${advice(result)}`);
 }
 
-/** For errors. Windows ends its texts with a NUL, and no server shall write lines into a log. */
+/** For errors. */
 export function inWords({ code, diagnostic }: LdapResult): string {
-  const text = diagnostic
+  const text = printable(diagnostic);
+  return `LDAP result ${code}${text === '' ? '' : `: ${text}`}`;
+}
+
+/** What a server wrote, fit for a line of a log. Windows ends its texts with a NUL, and nobody shall write lines of their own into a log. */
+export function printable(text: string): string {
+  return text
     .replace(/[\p{Cc}\s]+/gu, ' ')
     .trim()
     .slice(0, 500);
-  return `LDAP result ${code}${text === '' ? '' : `: ${text}`}`;
 }
 
 function advice(result: LdapResult): string {

@@ -1,50 +1,33 @@
 import { Client, EqualityFilter, OrFilter } from 'ldapts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { ldapDirectorySource } from '../../src/directory/source.ts';
 import { guidBytes } from '../support/directory-values.ts';
 import { FakeDirectory } from '../support/fake-directory.ts';
-import { FakeDomainController } from '../support/fake-domain-controller.ts';
-import { LdapServer } from '../support/ldap-server.ts';
-import { Listening, told } from './listening.ts';
-import { settingsFor } from './scripted-dc.ts';
+import { FakeListening } from './fake-listening.ts';
+import { told } from './listening.ts';
 
+let fake: FakeListening;
 let directory: FakeDirectory;
-let dc: FakeDomainController;
-let server: LdapServer;
-let mark: string;
-let marks = 0;
 
 beforeEach(async () => {
-  directory = new FakeDirectory();
-  dc = new FakeDomainController(directory);
-  server = await LdapServer.start(dc.answer);
-  mark = directory.addUser({ sAMAccountName: 'mark' });
+  fake = await FakeListening.start();
+  directory = fake.directory;
 });
 
-afterEach(() => server[Symbol.asyncDispose]());
-
-const listener = () =>
-  new Listening(ldapDirectorySource(settingsFor(server)), mark, async () => {
-    const mail = `mark${++marks}@example.test`;
-    directory.modify(mark, { mail });
-    return ({ known }) => known.identity(mark)?.mail === mail;
-  });
-
-const dnOf = (cn: string) => `CN=${cn},${directory.namingContext}`;
+afterEach(() => fake[Symbol.asyncDispose]());
 
 describe('the directory of the tests', () => {
   it('tells a listener of every change that there is', async () => {
     const ann = directory.addUser({ sAMAccountName: 'ann', attributes: { mail: 'ann@example.test' } });
-    await using listening = await listener().start();
+    await using listening = await fake.listener();
     expect(listening.log.events).toEqual([]);
     const steps: (() => void)[] = [
       () => directory.modify(ann, { sAMAccountName: 'anne' }),
       () => directory.modify(ann, { mail: null }),
       () => directory.modify(ann, { userAccountControl: '514' }),
-      () => directory.rename(ann, dnOf('Anne')),
+      () => directory.rename(ann, fake.dn('Anne')),
       () => directory.delete(ann),
-      () => directory.restore(ann, dnOf('Anne')),
-      () => directory.add(dnOf('PC'), { objectClass: ['top', 'user', 'computer'], sAMAccountName: 'PC$', userAccountControl: '4096' }),
+      () => directory.restore(ann, fake.dn('Anne')),
+      () => directory.add(fake.dn('PC'), { objectClass: ['top', 'user', 'computer'], sAMAccountName: 'PC$', userAccountControl: '4096' }),
     ];
     const kinds = [];
     for (const step of steps) kinds.push((await listening.events(async () => step())).map(({ kind }) => kind));
@@ -53,15 +36,15 @@ describe('the directory of the tests', () => {
   });
 
   it('gives many objects in several answers, also after a change in between', async () => {
-    dc.objectsPerAnswer = 3;
+    fake.dc.objectsPerAnswer = 3;
     const users = Array.from({ length: 10 }, (_, index) => directory.addUser({ sAMAccountName: `user${index}` }));
     let asked = 0;
-    dc.refuse = ({ controls }) => {
+    fake.dc.refuse = ({ controls }) => {
       asked += controls.has('1.2.840.113556.1.4.841') ? 1 : 0;
       if (asked === 2) directory.modify(users[0] ?? '', { displayName: 'While it was read' });
       return undefined;
     };
-    await using listening = await listener().start();
+    await using listening = await fake.listener();
     expect(asked).toBeGreaterThan(3);
     expect(listening.log.known.identities).toEqual(directory.identities());
     const events = await listening.events(async () => {
@@ -73,7 +56,7 @@ describe('the directory of the tests', () => {
   it('understands filters, and shows deleted objects to whoever asks for them', async () => {
     const [ann, ben] = ['ann', 'ben'].map((sAMAccountName) => directory.addUser({ sAMAccountName }));
     directory.delete(ben ?? '');
-    const client = new Client({ url: `ldap://127.0.0.1:${server.port}` });
+    const client = new Client({ url: `ldap://127.0.0.1:${fake.server.port}` });
     await client.bind('anybody', 'x');
     const search = async (filter: string | OrFilter, scope: 'sub' | 'one' | 'base' = 'sub', base = directory.namingContext) => {
       const { searchEntries } = await client.search(base, { filter, scope, attributes: ['sAMAccountName', 'uSNChanged'] });
@@ -92,11 +75,11 @@ describe('the directory of the tests', () => {
   it('keeps what was deleted in its recycle bin until it is recycled', async () => {
     directory.recycleBin = true;
     const ann = directory.addUser({ sAMAccountName: 'ann', attributes: { mail: 'ann@example.test' } });
-    await using listening = await listener().start();
+    await using listening = await fake.listener();
     expect((await listening.events(async () => directory.delete(ann))).map(told)).toEqual([
       { kind: 'deleted', from: 'ann', to: undefined, changed: [] },
     ]);
-    const [restored] = await listening.events(async () => directory.restore(ann, dnOf('ann')));
+    const [restored] = await listening.events(async () => directory.restore(ann, fake.dn('ann')));
     expect(restored).toMatchObject({ kind: 'restored', after: { mail: 'ann@example.test' } });
     await listening.events(async () => directory.delete(ann));
     expect(await listening.events(async () => directory.recycle(ann))).toEqual([]);
