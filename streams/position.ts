@@ -34,8 +34,8 @@ export const Position = z.object({
   held: z.record(z.guid(), z.iso.datetime()).default({}),
   /** When the read ended, ISO 8601. */
   readAt: z.string().default(''),
-  /** When everything was read and compared last, ISO 8601. */
-  comparedAt: z.string().default(''),
+  /** When everything was read last and what came of it; of the first read nothing is told. */
+  compared: z.object({ at: z.iso.datetime(), objects: z.int(), differences: z.int() }).optional(),
   /** From when it is noticed that everything has to be compared until that is done. Lossy: who is not found any more is gone. */
   comparing: z.object({ reason: z.string(), lossy: z.boolean() }).optional(),
   /** Deletions that are not reported until a person accepts them. */

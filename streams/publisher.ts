@@ -173,10 +173,10 @@ export class Publisher {
   #modeFor(requests: readonly ListenerRequest[], stored: Position | undefined): Read['mode'] {
     if (this.#loss !== undefined || stored?.comparing !== undefined) return 'comparison';
     if (this.#position === undefined || !isReadWhole(stored)) return 'baseline';
-    const { comparedAt, served } = this.#position;
+    const { compared, served } = this.#position;
     const isAsked = requests.some(({ kind, id }) => kind === 'compare' && !served.includes(id));
     const { compareEvery } = this.#settings;
-    const isDue = compareEvery > 0 && Date.now() - (Date.parse(comparedAt) || 0) >= compareEvery;
+    const isDue = compareEvery > 0 && compared !== undefined && Date.now() - Date.parse(compared.at) >= compareEvery;
     return isAsked || isDue ? 'comparison' : 'changes';
   }
 
@@ -319,7 +319,15 @@ export class Publisher {
     const before = this.#before ?? begun(namingContext, dc);
     const digest = digestOf(this.#read.deletions.keys());
     const since = before.withheld?.digest === digest ? before.withheld.since : new Date().toISOString();
-    this.#position = { ...before, withheld: { deletions: this.#read.deletions.size, digest, since } };
+    const { mode, lossy, deletions, requests } = this.#read;
+    // A comparison that nobody needs any more would be forgotten, and with it who was not found.
+    const comparing = mode === 'comparison' ? (before.comparing ?? { reason: 'deletions that it found are withheld', lossy }) : undefined;
+    this.#position = {
+      ...before,
+      withheld: { deletions: deletions.size, digest, since },
+      served: requests.length > 0 ? requests.map(({ id }) => id) : before.served,
+      ...(comparing && { comparing }),
+    };
     return this.#position;
   }
 
@@ -333,7 +341,7 @@ export class Publisher {
   }
 
   #after(position: Position): Position {
-    const { mode, seen, waiting, requests, lookedAgain } = this.#read;
+    const { mode, seen, waiting, requests, lookedAgain, objects, differences } = this.#read;
     const before = this.#before;
     const now = new Date().toISOString();
     const held = lookedAgain ? waiting : new Set([...Object.keys(before?.held ?? {}), ...waiting]);
@@ -342,7 +350,8 @@ export class Publisher {
       seen: joined(seen, position.seen),
       recent: [...this.#writes],
       held: Object.fromEntries([...held].map((objectGUID) => [objectGUID, before?.held[objectGUID] ?? now])),
-      comparedAt: mode === 'changes' ? (before?.comparedAt ?? now) : now,
+      // A position of an earlier version does not say when everything was read.
+      compared: mode === 'changes' ? (before?.compared ?? { at: now, objects: 0, differences: 0 }) : { at: now, objects, differences },
       served: requests.length > 0 ? requests.map(({ id }) => id) : (before?.served ?? []),
     };
   }

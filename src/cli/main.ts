@@ -8,6 +8,7 @@ import { EXIT } from '../runtime/exit-codes.ts';
 import { createLogger } from '../runtime/logger.ts';
 import { changeLog } from '../runtime/parts.ts';
 import { exitCodeOf, type Roles, serve } from '../runtime/service.ts';
+import { acceptDeletions, compare, printDifferences } from './requests.ts';
 import { describeAsJson, describeStatus } from './status.ts';
 
 process.exit(await main(process.argv.slice(2)));
@@ -44,9 +45,32 @@ async function main(args: readonly string[]): Promise<number> {
     .option('--json', 'as JSON')
     .action(async ({ json }: { json?: true }) => {
       const { configuration } = loaded();
-      await using log = changeLog(configuration, createLogger({ level: 'error', format: 'auto' }), { look: true });
+      await using log = changeLog(configuration, createLogger({ level: 'error', format: 'auto' }), { use: 'look' });
       const status = await log.status();
       console.log(json ? describeAsJson(status) : describeStatus(status, log.name));
+    });
+  program
+    .command('compare')
+    .description('have the listener read everything and report what differs from what is known')
+    .option('--dry-run', 'only show what it would report: reads the directories itself and writes nothing')
+    .option('--naming-context <dn>', 'only this one, such as DC=corp,DC=example,DC=test')
+    .addHelpText('after', '\nWaits until a running listener has done it. Exit code 0, with --dry-run also where there are differences.')
+    .action(async ({ dryRun, namingContext }: { dryRun?: true; namingContext?: string }) => {
+      const { configuration } = loaded();
+      const logger = createLogger({ level: 'error', format: 'auto' });
+      await using log = changeLog(configuration, logger, { use: 'look' });
+      if (dryRun) await printDifferences(configuration, log, logger, namingContext);
+      else await compare(log, () => changeLog(configuration, logger, { use: 'ask' }), namingContext);
+    });
+  program
+    .command('accept-deletions')
+    .description('let the deletions pass that the listener withholds because there are so many')
+    .option('--naming-context <dn>', 'only of this one, such as DC=corp,DC=example,DC=test')
+    .action(async ({ namingContext }: { namingContext?: string }) => {
+      const { configuration } = loaded();
+      const logger = createLogger({ level: 'error', format: 'auto' });
+      await using log = changeLog(configuration, logger, { use: 'look' });
+      await acceptDeletions(log, () => changeLog(configuration, logger, { use: 'ask' }), namingContext);
     });
   program
     .command('config')

@@ -14,7 +14,7 @@ export function describeStatus(status: LogStatus, log: string): string {
     `Links       ${links}`,
   ];
   if (positions.length === 0) lines.push('Listeners   none has read a directory to its end yet');
-  for (const { namingContext, dc, time } of positions) lines.push(`Listener    ${namingContext} on ${dc}, stood there ${ago(time)}`);
+  for (const position of positions) lines.push(...describePosition(position));
   lines.push(`Repairs     ${open.length} open, ${stuck.length} need a person, ${repairs.length} people in all`);
   for (const repair of [...open, ...stuck]) {
     const { organization, from, to, state, reason, message, attempts, notBefore, at, parkingAccount } = repair;
@@ -26,6 +26,20 @@ export function describeStatus(status: LogStatus, log: string): string {
     );
   }
   return lines.join('\n');
+}
+
+function describePosition(position: LogStatus['positions'][number]): string[] {
+  const { namingContext, dc, time, comparing, withheld, compared, held } = position;
+  const lines = [`Listener    ${namingContext} on ${dc}, stood there ${ago(time)}`];
+  if (comparing !== undefined) lines.push(`            its position is lost (${comparing.reason}): everything is being compared`);
+  if (withheld !== undefined) {
+    const { deletions, since } = withheld;
+    lines.push(`            ${deletions} deletions are withheld since ${since}: namesake accept-deletions lets them pass`);
+  }
+  const waiting = Object.keys(held).length;
+  if (waiting > 0) lines.push(`            ${waiting} accounts wait until ${dc} has caught up with what was seen elsewhere`);
+  if (compared !== undefined) lines.push(`            everything was read last ${ago(compared.at)}, ${compared.objects} objects`);
+  return lines;
 }
 
 /** The same for a program. The cookies are the directory's business: they stay where the positions are kept. */

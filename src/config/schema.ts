@@ -213,6 +213,18 @@ export const Configuration = z.strictObject({
       readEvery: duration.prefault('30s').describe('read the directory at least this often, although it reports changes by itself'),
       readGap: pause.prefault('10ms').describe('shortest pause between two reads'),
       positionEvery: duration.prefault('1m').describe('store the position at least this often while nothing changes'),
+      compareEvery: period
+        .prefault('7d')
+        .describe('read everything and compare it with what is known this often, although no position was lost; 0s: never'),
+      maxLag: duration
+        .prefault('1h')
+        .describe('how long a domain controller may lag behind: for so long what is older than known is not taken for true'),
+      deletionLimit: z
+        .strictObject({
+          count: z.int().min(0).default(50).describe('report no more deletions than this of one read before a person accepts them'),
+          percent: z.number().min(0).max(100).default(5).describe('the same, of the accounts that are known; five always pass'),
+        })
+        .prefault({}),
     })
     .prefault({}),
   repairer: z

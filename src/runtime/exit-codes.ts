@@ -8,8 +8,6 @@ export const EXIT = {
   usage: 2,
   /** A setting is wrong, or nothing can work with it: starting again does not help. */
   configuration: 3,
-  /** Another instance has taken over: start it again, it will stand by. */
-  fenced: 4,
   /** Did not come to a safe point within the time to stop. */
   stopTimeout: 5,
 } as const;

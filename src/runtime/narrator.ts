@@ -28,15 +28,30 @@ export class Narrator {
           { dc: report.dc, namingContext: report.namingContext },
           `connected to ${report.dc} for ${report.namingContext}, ${how}`,
         );
+        for (const { dc, reason } of report.passedOver) this.#log.warn({ dc }, `passed over ${dc}: ${reason}`);
+        for (const limit of report.limits) this.#log.warn(limit);
         return;
       }
+      case 'position-lost':
+        this.#log.error(
+          { namingContext: report.namingContext, dc: report.dc },
+          `the position in ${report.namingContext} is lost: ${report.reason}; comparing everything with what is known`,
+        );
+        return;
+      case 'withheld':
+        this.#withheld(report);
+        return;
+      case 'leaving':
+        this.#log.warn({ error: report.error }, `${report.source}: ${report.error.message}; going to another domain controller`);
+        return;
       case 'read-progress': {
         if (!report.done && performance.now() - this.#toldProgress < PROGRESS_EVERY) return;
         this.#toldProgress = performance.now();
         const rate = Math.round((report.objects * 1000) / Math.max(1, report.milliseconds));
-        const { objects, milliseconds } = report;
+        const { objects, milliseconds, differences } = report;
         const what = report.done ? 'read everything' : 'reading everything';
-        this.#log.info({ objects, milliseconds, rate }, `${what}: ${objects} objects, ${rate} a second`);
+        const found = differences === 0 ? '' : `, ${differences} differences`;
+        this.#log.info({ objects, milliseconds, rate, differences }, `${what}: ${objects} objects, ${rate} a second${found}`);
         return;
       }
       case 'published':
@@ -84,6 +99,14 @@ export class Narrator {
         this.#waiting(report);
         return;
     }
+  }
+
+  #withheld({ namingContext, deletions, known, digest }: Extract<ListenerReport, { type: 'withheld' }>): void {
+    this.#log.error(
+      { namingContext, deletions, known, digest },
+      `${deletions} of ${known} accounts of ${namingContext} seem to be deleted, which is more than listener.deletionLimit: no deletion is reported. ` +
+        'See which with "namesake compare --dry-run"; if it is right, "namesake accept-deletions" lets them pass',
+    );
   }
 
   #waiting({ on, error, milliseconds }: { on: string; error: Error; milliseconds: number }): void {

@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import type { ChangeLog } from '../../streams/change-log.ts';
 import type { CustomerEngagement } from '../../streams/customer-engagement.ts';
 import type { DirectorySource } from '../../streams/directory-source.ts';
+import type { ReadingSettings } from '../../streams/reading.ts';
 import { KafkaLog } from '../changelog/kafka/kafka-log.ts';
 import { SqliteLog } from '../changelog/sqlite/sqlite-log.ts';
 import { ConfigurationError } from '../config/load.ts';
@@ -30,13 +31,20 @@ export function directorySources({ directories }: Configuration, log: Logger): D
   });
 }
 
-/** @param look only for a look, which leaves no file behind */
-export function changeLog(configuration: Configuration, log: Logger, { look = false } = {}): ChangeLog {
+/** Milliseconds between two looks for what somebody asks of the listener by a command. */
+const REQUESTS_EVERY = 3_000;
+
+export function readingSettings({ listener }: Configuration): ReadingSettings {
+  return { ...listener, requestsEvery: REQUESTS_EVERY };
+}
+
+/** @param use `look` leaves no file behind; `ask` writes to the log while others are at work, and keeps nothing of its own either */
+export function changeLog(configuration: Configuration, log: Logger, { use = 'work' }: { use?: 'work' | 'look' | 'ask' } = {}): ChangeLog {
   const { stateDirectory } = configuration;
   const { kafka, sqlite } = configuration.log;
   if (kafka === undefined) {
     const file = resolve(stateDirectory, sqlite?.file ?? 'namesake.db');
-    return made('log.sqlite.file', () => new SqliteLog(file, { create: !look }));
+    return made('log.sqlite.file', () => new SqliteLog(file, { create: use !== 'look' }));
   }
   const { brokers, topicPrefix, tls, sasl, allowClearText, retention, partitions, replicationFactor } = kafka;
   checkCaFile('log.kafka.tls.caFile', tls?.caFile);
@@ -53,7 +61,7 @@ export function changeLog(configuration: Configuration, log: Logger, { look = fa
       onClientLog: (level, message) => log.debug({ level }, `kafkajs: ${message}`),
     },
     {
-      cacheFile: look ? ':memory:' : join(stateDirectory, 'cache.db'),
+      cacheFile: use !== 'work' ? ':memory:' : join(stateDirectory, 'cache.db'),
       onSetAside: (where, why) => log.warn({ where }, `set aside ${where}: ${why}`),
       onRebuild: (why) => log.info(`reading the topics again: the cache cannot be used, ${why}`),
     },

@@ -1,5 +1,4 @@
 import { lastValueFrom, type Observable, tap } from 'rxjs';
-import { FencedError } from '../../streams/change-log.ts';
 import { DirectoryError } from '../../streams/directory-source.ts';
 import { listen } from '../../streams/listener.ts';
 import { repair } from '../../streams/repairer.ts';
@@ -8,7 +7,7 @@ import type { Configuration } from '../config/schema.ts';
 import { EXIT } from './exit-codes.ts';
 import type { Logger } from './logger.ts';
 import { Narrator } from './narrator.ts';
-import { changeLog, directorySources, organizations } from './parts.ts';
+import { changeLog, directorySources, organizations, readingSettings } from './parts.ts';
 
 /** Milliseconds after which a stop is no longer waited for. */
 const STOP_DEADLINE = 5_000;
@@ -34,7 +33,7 @@ export async function serve(configuration: Configuration, roles: Roles, log: Log
   log.info({ log: changes.name }, `starting to ${doing}, log on ${changes.name}; stands by while another instance is at work there`);
   const tasks = [
     ...(roles.listen
-      ? [finished(listen(sources, changes, configuration.listener, stop.signal).pipe(tap((report) => narrator.listener(report))))]
+      ? [finished(listen(sources, changes, readingSettings(configuration), stop.signal).pipe(tap((report) => narrator.listener(report))))]
       : []),
     ...engagements.map((engagement, index) => {
       const settings = {
@@ -105,7 +104,6 @@ function forcedExit(stop: AbortController, log: Logger): { timer: NodeJS.Timeout
 }
 
 export function exitCodeOf(error: unknown): number {
-  if (error instanceof FencedError) return EXIT.fenced;
   if (error instanceof DirectoryError && error.failure === 'configuration') return EXIT.configuration;
   return EXIT.failed;
 }

@@ -1,0 +1,134 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { lastValueFrom, tap } from 'rxjs';
+import type { ChangeLog, ListenerRequest } from '../../streams/change-log.ts';
+import { compareDry } from '../../streams/dry-run.ts';
+import type { Position } from '../../streams/position.ts';
+import { isTooMany } from '../../streams/withheld.ts';
+import type { Configuration } from '../config/schema.ts';
+import type { Logger } from '../runtime/logger.ts';
+import { storyOf } from '../runtime/narrator.ts';
+import { directorySources, readingSettings } from '../runtime/parts.ts';
+
+/** Commands that ask something of whoever listens, by way of the log. */
+
+/** Milliseconds between two looks whether a request was served. */
+const LOOK_EVERY = 1_000;
+/** Milliseconds without a listener after which that is said. */
+const SAY_AFTER = 15_000;
+
+/** A look writes nothing, so that it leaves nothing behind where there is no log yet. To ask is to write. */
+type OpenToAsk = () => ChangeLog;
+
+/** What cannot be asked; the message says what to do. */
+export class RequestError extends Error {
+  override readonly name = 'RequestError';
+}
+
+/** Asks the listener to read everything and compare, and waits until it has. @throws RequestError */
+export async function compare(log: ChangeLog, open: OpenToAsk, namingContext: string | undefined): Promise<void> {
+  const { positions, sequence } = await log.status();
+  const chosen = choose(positions, namingContext);
+  if (chosen.length === 0) throw new RequestError('No listener has read a directory to its end yet: nothing to compare with');
+  const requests = await ask(open, chosen, 'compare');
+  const served = await untilServed(log, requests);
+  for (const { namingContext: context, compared } of served) {
+    console.log(`${context}: ${compared?.objects ?? 0} objects compared, ${compared?.differences ?? 0} differences reported`);
+  }
+  const now = await log.status();
+  if (now.sequence > sequence) console.log(`the events ${sequence + 1} to ${now.sequence} of the log were written meanwhile`);
+}
+
+/** Lets the deletions pass that are withheld, and waits until they are reported. @throws RequestError */
+export async function acceptDeletions(log: ChangeLog, open: OpenToAsk, namingContext: string | undefined): Promise<void> {
+  const { positions } = await log.status();
+  const chosen = choose(positions, namingContext).filter(({ withheld }) => withheld !== undefined);
+  if (chosen.length === 0) {
+    console.log('no deletions are withheld');
+    return;
+  }
+  if (chosen.length > 1 && namingContext === undefined) {
+    throw new RequestError(`Say which with --naming-context: ${chosen.map((position) => position.namingContext).join(' or ')}`);
+  }
+  for (const { namingContext: context, withheld } of chosen) {
+    console.log(`${context}: accepting ${withheld?.deletions} deletions, withheld since ${withheld?.since}`);
+  }
+  const served = await untilServed(log, await ask(open, chosen, 'accept-deletions'));
+  for (const { namingContext: context, withheld } of served) {
+    if (withheld === undefined) console.log(`${context}: they are reported`);
+    else
+      throw new RequestError(
+        `${context}: there are ${withheld.deletions} by now, other ones: look again with "namesake compare --dry-run"`,
+      );
+  }
+}
+
+/** Prints what a comparison would report. */
+export async function printDifferences(
+  configuration: Configuration,
+  log: ChangeLog,
+  logger: Logger,
+  namingContext: string | undefined,
+): Promise<void> {
+  await using known = await log.look();
+  const settings = readingSettings(configuration);
+  for (const source of directorySources(configuration, logger)) {
+    // Everything is shown, also what would be withheld.
+    const unlimited = { ...settings, deletionLimit: { count: Number.POSITIVE_INFINITY, percent: Number.POSITIVE_INFINITY } };
+    let deletions = 0;
+    let domain = '';
+    const reports = compareDry(source, known, unlimited, namingContext, new AbortController().signal).pipe(
+      tap((report) => {
+        if (report.type === 'published') {
+          for (const event of report.events) {
+            console.log(`${event.kind} ${storyOf(event)}  ${event.objectGUID}`);
+            if (event.kind === 'deleted') deletions += 1;
+            domain = event.before?.domain ?? domain;
+          }
+        } else if (report.type === 'set-aside') {
+          console.log(`set aside ${report.objectGUID}: ${report.reason}`);
+        } else if (report.type === 'read-progress' && report.done) {
+          console.log(`${report.namingContext}: ${report.objects} objects read, ${report.differences} differences`);
+        }
+      }),
+    );
+    await lastValueFrom(reports, { defaultValue: undefined });
+    if (isTooMany(deletions, known.count(domain), settings.deletionLimit)) {
+      console.log(`${deletions} deletions are more than listener.deletionLimit: they would be withheld until they are accepted`);
+    }
+  }
+}
+
+function choose(positions: readonly Position[], namingContext: string | undefined): Position[] {
+  if (namingContext === undefined) return [...positions];
+  const chosen = positions.filter((position) => position.namingContext.toLowerCase() === namingContext.toLowerCase());
+  if (chosen.length > 0) return chosen;
+  throw new RequestError(
+    `No listener has read ${namingContext} yet; there is ${positions.map((position) => position.namingContext).join(', ') || 'none'}`,
+  );
+}
+
+async function ask(open: OpenToAsk, positions: readonly Position[], kind: ListenerRequest['kind']): Promise<ListenerRequest[]> {
+  const requests = positions.map(({ namingContext, withheld }) => {
+    const request = { id: randomUUID(), kind, namingContext, time: new Date().toISOString() };
+    return kind === 'accept-deletions' && withheld !== undefined ? { ...request, digest: withheld.digest } : request;
+  });
+  await using log = open();
+  for (const request of requests) await log.request(request);
+  return requests;
+}
+
+async function untilServed(log: ChangeLog, requests: readonly ListenerRequest[]): Promise<Position[]> {
+  const begun = performance.now();
+  let isSaid = false;
+  for (;;) {
+    const { positions } = await log.status();
+    const served = requests.flatMap(({ id }) => positions.find((position) => position.served.includes(id)) ?? []);
+    if (served.length === requests.length) return served;
+    if (!isSaid && performance.now() - begun > SAY_AFTER) {
+      console.error('No listener has answered yet. The request stays in the log: whoever listens next serves it. Ctrl-C ends the waiting.');
+      isSaid = true;
+    }
+    await delay(LOOK_EVERY);
+  }
+}
