@@ -63,6 +63,7 @@ export class OpenRepairs {
       eventId: eventId(event),
       sequence: event.sequence,
       formerHolder: event.formerHolder,
+      sharedWith: event.sharedWith ?? null,
       doubtful: isDoubtful(event, last),
       attempts: 0,
       notBefore: null,
@@ -90,6 +91,18 @@ export class OpenRepairs {
     const times = parkingAccount === null ? { observed: last.times.observed } : last.times;
     const again = { state: 'waiting', reason: null, message: null, parkingAccount, attempts: 0, notBefore: null, times } as const;
     this.#open.set(systemuserid, { ...last, ...again });
+    return true;
+  }
+
+  /**
+   * Takes up a repair again that ended because another account had the same name.
+   *
+   * @returns whether it was
+   */
+  unshare(systemuserid: string): boolean {
+    const last = this.#open.get(systemuserid) ?? this.#log.repair(systemuserid);
+    if (last?.reason !== 'name-shared' || isOpen(last)) return false;
+    this.#open.set(systemuserid, { ...last, state: 'waiting', reason: null, message: null, attempts: 0, notBefore: null });
     return true;
   }
 

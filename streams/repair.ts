@@ -35,6 +35,8 @@ export const RepairReason = z.enum([
   'held-by-another-record',
   /** Needs a person: the record shows a name that two accounts had before either was linked; it may be the one's or the other's. */
   'link-uncertain',
+  /** Needs a person: another account has the same name, written on two domain controllers at once; one of them has to be renamed. */
+  'name-shared',
   /** Needs a person: somebody gave the record to another account. */
   'changed-by-hand',
   /** Needs a person: SYSTEM, INTEGRATION, support or application user. */
@@ -78,6 +80,8 @@ export const Repair = z.looseObject({
   sequence: z.int().positive(),
   /** objectGUID of the account that had the new name before, when there was one: a server that lags may still take it for that one. */
   formerHolder: z.guid().nullable().optional(),
+  /** objectGUID of the account that was seen to have the new name as well. */
+  sharedWith: z.guid().nullable().optional(),
   /**
    * The record was given the name that it shows so shortly before its account lost it, that the name may have been another
    * account's by then: it may be mapped to that one, whose own record cannot be named until this repair is through.
@@ -110,6 +114,8 @@ export interface Situation {
   readonly holder: SystemUser | undefined;
   /** A record on a parking account that exchanges a name with this one, unless this one's mapping is doubtful. */
   readonly exchanging: Repair | undefined;
+  /** Another account that has the name that this one is to get. */
+  readonly sharing: Identity | undefined;
   /** Whether the name that the record shows belongs to another account, and is not the one it had when last looked at. */
   readonly givenAway: boolean;
   /** The parking account that is kept for this repair, if there was one. */
@@ -154,6 +160,10 @@ export function decide(situation: Situation): Decision {
   if (situation.givenAway) {
     const message = `the record shows ${record.domainname || 'no user name'}, which is not a name of this account`;
     return { step: 'end', state: 'needs-person', reason: 'changed-by-hand', message };
+  }
+  if (situation.sharing !== undefined) {
+    const message = `${to} is the name of the account ${situation.sharing.objectGUID} as well`;
+    return { step: 'end', state: 'needs-person', reason: 'name-shared', message };
   }
   if (holder !== undefined) {
     return { step: 'end', state: 'needs-person', reason: 'held-by-another-record', message: shownBy(holder) };

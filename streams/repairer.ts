@@ -275,6 +275,11 @@ async function takeOver(
   // All of them, before the page is tried again: none may still be at it then.
   const failed = (await Promise.allSettled(accepted)).find((outcome) => outcome.status === 'rejected');
   if (failed !== undefined) throw failed.reason;
+  for (const { before } of page.changes) {
+    const other = before === null ? undefined : log.holder(before.domain, before.sAMAccountName);
+    const link = other === undefined ? undefined : log.link(other);
+    if (link !== undefined) repairs.unshare(link.systemuserid);
+  }
   await page.ack();
   return reports;
 }

@@ -107,6 +107,11 @@ export class Repairs {
     this.#schedule.wake(systemuserid);
   }
 
+  /** A name was given up: a repair that ended because two accounts had it can go on. */
+  unshare(systemuserid: string): void {
+    if (this.#repairs.unshare(systemuserid)) this.#schedule.wake(systemuserid);
+  }
+
   /** One record, step after step, until its repair ends or has to wait. */
   async #work(systemuserid: string): Promise<void> {
     let goOn = true;
@@ -173,10 +178,12 @@ export class Repairs {
         sameName(found.domainname, target) &&
         (this.#log.linkOfRecord(found.systemuserid)?.objectGUID ?? repair.objectGUID) === repair.objectGUID,
     );
+    const sharing = repair.sharedWith ? this.#log.identity(repair.sharedWith) : undefined;
     return {
       repair,
       identity,
       record,
+      sharing: sharing !== undefined && sameName(domainName(sharing), target) ? sharing : undefined,
       own: this.#own,
       holder,
       exchanging: record && !repair.doubtful ? this.#exchanging(repair, record.domainname, target) : undefined,

@@ -130,7 +130,12 @@ class Taker implements Taken {
       const found = now.get(other.objectGUID);
       if (found === undefined || found.deleted || found.seen.sAMAccountName === undefined) continue;
       const isShared = sameName(found.seen.sAMAccountName, change.after?.sAMAccountName ?? '');
-      if (isShared) this.draft.changes[index] = { ...change, sharedWith: other.objectGUID };
+      if (!isShared) continue;
+      this.draft.changes[index] = { ...change, sharedWith: other.objectGUID };
+      // The other one may have taken it in the same read.
+      const theirs = this.draft.changes.findLastIndex(({ objectGUID }) => objectGUID === other.objectGUID);
+      const taken = this.draft.changes[theirs];
+      if (taken !== undefined) this.draft.changes[theirs] = { ...taken, sharedWith: change.objectGUID };
     }
   }
 

@@ -4,14 +4,14 @@ import type { Decision, RepairReason, RepairState } from '../../streams/repair.t
 export type Shows = 'no record' | 'own record' | 'special user' | 'new name' | 'parking account' | 'known name' | "another account's name";
 export type Account = 'present' | 'deleted';
 /** What stands in the way, in the order in which it counts. */
-export type Obstacle = 'another record' | 'exchanging record' | 'no parking account' | 'none';
+export type Obstacle = 'another account' | 'another record' | 'exchanging record' | 'no parking account' | 'none';
 
 export type Row = Decision['step'] | 'repaired or unneeded' | RepairReason;
 
 const needsNothingElse = (row: Row): Record<Account, Record<Obstacle, Row>> => ({ present: whatever(row), deleted: whatever(row) });
 
 function whatever(row: Row): Record<Obstacle, Row> {
-  return { 'another record': row, 'exchanging record': row, 'no parking account': row, none: row };
+  return { 'another account': row, 'another record': row, 'exchanging record': row, 'no parking account': row, none: row };
 }
 
 /** The next step of a repair, for everything that can be true at once. The compiler asks for every case. */
@@ -23,6 +23,7 @@ export const DECISIONS: Record<Shows, Record<Account, Record<Obstacle, Row>>> = 
   'parking account': { present: whatever('name'), deleted: whatever('account-deleted') },
   'known name': {
     present: {
+      'another account': 'name-shared',
       'another record': 'held-by-another-record',
       'exchanging record': 'names-exchanged',
       'no parking account': 'no-parking-account-free',
@@ -62,6 +63,7 @@ export const REASONS: Record<RepairState, readonly (RepairReason | null)[]> = {
     'account-deleted',
     'held-by-another-record',
     'link-uncertain',
+    'name-shared',
     'changed-by-hand',
     'special-user',
     'own-record',

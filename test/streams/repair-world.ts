@@ -122,7 +122,12 @@ export class World {
       attributes: [],
       cookie,
     });
-    this.log.append({ namingContext: 'DC=x', changes: draft.changes, identities: draft.identities, position });
+    const changes = draft.changes.map((change) => {
+      const other = change.formerHolder === null ? undefined : draft.identity(change.formerHolder);
+      const isShared = other !== undefined && change.after !== null && sameName(other.sAMAccountName, change.after.sAMAccountName);
+      return isShared ? { ...change, sharedWith: other.objectGUID } : change;
+    });
+    this.log.append({ namingContext: 'DC=x', changes, identities: draft.identities, position });
   }
 
   rename(user: number, name: string): void {

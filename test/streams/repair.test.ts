@@ -52,6 +52,8 @@ function situation(shows: Shows, account: Account, obstacle: Obstacle, repair = 
     own: OWN,
     holder: obstacle === 'another record' ? aRecord('CORP\\ann', 2) : undefined,
     exchanging: obstacle === 'exchanging record' ? aRepair({ systemuserid: guid('record', 3) }) : undefined,
+    sharing:
+      obstacle === 'another account' ? { objectGUID: guid('account', 2), domain: 'CORP', sAMAccountName: 'Ann', enabled: true } : undefined,
     givenAway: shows === "another account's name",
     parkingAccount: obstacle === 'no parking account' ? undefined : 'CORP\\ns-park-01',
   };

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { FencedError, LogError } from '../../streams/change-log.ts';
-import { guid } from '../support/memory-directory.ts';
+import { guid, MemoryDirectory } from '../support/memory-directory.ts';
 import { isNaming, isParking, MINUTE, once, passed, reportsOf, SECOND, started, World } from './repair-world.ts';
 
 beforeEach(() => {
@@ -394,6 +394,26 @@ describe('what a person must decide', () => {
     world.publish();
     await passed(SECOND);
     expect(world.shown(1)).toBe('CORP\\ann2');
+    world.expectRight();
+  });
+});
+
+describe('two accounts with one name', () => {
+  test('SPEC rule 6: nothing is written until a person has renamed one of them, and then what is right', async () => {
+    const world = await started();
+    const twin = new MemoryDirectory({ number: 2 });
+    twin.replicateFrom(world.directory);
+    world.rename(1, 'both');
+    await passed(SECOND);
+    twin.rename(guid('account', 2), 'both');
+    world.directory.replicateFrom(twin);
+    world.publish();
+    await passed(MINUTE);
+    expect(world.journal(2)).toEqual(['needs-person name-shared']);
+    expect(world.shown(2)).toBe('CORP\\user2');
+    world.rename(1, 'other');
+    await passed(MINUTE);
+    expect(world.shown(2)).toBe('CORP\\both');
     world.expectRight();
   });
 });
