@@ -22,3 +22,8 @@ export type LogEvent = ChangeEvent | NoticeEvent;
 export function isNotice(event: LogEvent): event is NoticeEvent {
   return event.kind === 'position-lost';
 }
+
+/** The id of a notice: unique within its log. */
+export function noticeId({ kind, sequence }: Pick<NoticeEvent, 'kind' | 'sequence'>): string {
+  return `${kind}-${sequence}`;
+}

@@ -3,43 +3,28 @@ import { resolve } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 import type { z } from 'zod';
-import { type Change, ChangeEvent } from '../../streams/change.ts';
-import { type Batch, LogError, type LogStatus } from '../../streams/change-log.ts';
-import { type KnownIdentities, releasedName } from '../../streams/detector.ts';
+import { ChangeEvent } from '../../streams/change.ts';
+import { type Batch, type KnownAccounts, ListenerRequest, LogError, type LogStatus } from '../../streams/change-log.ts';
+import { releasedName } from '../../streams/detector.ts';
 import { Identity, nameKey } from '../../streams/identity.ts';
+import { isNotice, type LogEvent } from '../../streams/notice.ts';
+import { Origins } from '../../streams/origin.ts';
 import { isReadWhole, Position } from '../../streams/position.ts';
 import { isOpen, Link, Repair } from '../../streams/repair.ts';
+import type { Entries } from './events.ts';
+import { SCHEMA, SCHEMA_VERSION } from './state-schema.ts';
 
-const SCHEMA_VERSION = '2';
+/** How many objectGUIDs are loaded at once. */
+const PAGE_SIZE = 1_000;
 
 /** The character that follows `\\`. */
 const AFTER_BACKSLASH = ']';
-
-/** Tables with long rows have a rowid: new rows go to their end, and only short keys to random places. */
-const SCHEMA = `
-  CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS identity (guid TEXT NOT NULL PRIMARY KEY, sequence INTEGER NOT NULL, name TEXT, value TEXT) STRICT;
-  CREATE INDEX IF NOT EXISTS identity_name ON identity (name, sequence);
-  CREATE TABLE IF NOT EXISTS released (
-    name TEXT NOT NULL, guid TEXT NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (name, guid)
-  ) STRICT, WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS position (naming_context TEXT PRIMARY KEY, time TEXT NOT NULL, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS repair (
-    organization TEXT NOT NULL, systemuserid TEXT NOT NULL, open INTEGER NOT NULL, value TEXT NOT NULL,
-    PRIMARY KEY (organization, systemuserid)
-  ) STRICT;
-  CREATE TABLE IF NOT EXISTS link (
-    organization TEXT NOT NULL, guid TEXT NOT NULL, systemuserid TEXT NOT NULL, value TEXT NOT NULL,
-    PRIMARY KEY (organization, guid)
-  ) STRICT;
-  CREATE INDEX IF NOT EXISTS link_systemuser ON link (organization, systemuserid);
-`;
 
 /**
  * What is known, in one SQLite file, so that memory stays flat however many identities there are. For the SQLite log it is
  * part of the log; for the Kafka log it is a cache of the topics that stands at an offset of each.
  */
-export class StateStore implements KnownIdentities, Disposable {
+export class StateStore implements KnownAccounts, Disposable {
   readonly database: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
 
@@ -136,14 +121,34 @@ export class StateStore implements KnownIdentities, Disposable {
       .map(({ guid }) => String(guid));
   }
 
-  count(table: 'identity' | 'link'): number {
-    return Number(this.sql(`SELECT count(value) AS value FROM ${table}`).get()?.value ?? 0);
+  origins(objectGUID: string): Origins {
+    const query = 'SELECT origins AS value FROM identity WHERE guid = ?';
+    return parsed(Origins, this.sql(query).get(objectGUID)) ?? {};
   }
 
-  /** Whether any identity of this domain is known; the index has them by their names. */
+  /** How many identities of this domain are known; the index has them by their names. */
+  count(domain: string): number {
+    return Number(this.sql('SELECT count(*) AS value FROM identity WHERE name >= ? AND name < ?').get(...namesOf(domain))?.value);
+  }
+
+  /** Whether any identity of this domain is known. */
   knows(domain: string): boolean {
-    const [from, to] = [fullName(domain, ''), `${nameKey(domain)}${AFTER_BACKSLASH}`];
-    return this.sql('SELECT 1 FROM identity WHERE name >= ? AND name < ? LIMIT 1').get(from, to) !== undefined;
+    return this.sql('SELECT 1 FROM identity WHERE name >= ? AND name < ? LIMIT 1').get(...namesOf(domain)) !== undefined;
+  }
+
+  /**
+   * In the order in which they became known, which nothing changes: whatever is stored between two steps, each account that is of
+   * the domain all the time comes once.
+   */
+  *objectGUIDs(domain: string): Generator<string> {
+    // Read in the order of the table; the plus signs keep it from being looked for by name and sorted for each page.
+    const query = 'SELECT rowid, guid FROM identity WHERE rowid > ? AND +name >= ? AND +name < ? ORDER BY rowid LIMIT ?';
+    for (let last = 0; ; ) {
+      const rows = this.sql(query).all(last, ...namesOf(domain), PAGE_SIZE);
+      for (const { guid } of rows) yield String(guid);
+      if (rows.length < PAGE_SIZE) return;
+      last = Number(rows.at(-1)?.rowid);
+    }
   }
 
   /**
@@ -151,20 +156,26 @@ export class StateStore implements KnownIdentities, Disposable {
    * gone the sequence stays, so that no older report brings it back.
    *
    * @param sequence the last event of the log when this was so
+   * @param origins of the identity; absent where only an event tells of it: then those that are known of the same event stay
    */
-  putIdentity(objectGUID: string, identity: Identity | null, sequence: number): void {
+  putIdentity(objectGUID: string, identity: Identity | null, sequence: number, origins?: Origins): void {
     const name = identity && fullName(identity.domain, identity.sAMAccountName);
+    const kept = 'CASE WHEN excluded.sequence > sequence THEN NULL ELSE origins END';
     this.sql(
-      `INSERT INTO identity (guid, sequence, name, value) VALUES (?, ?, ?, ?)
-       ON CONFLICT (guid) DO UPDATE SET sequence = excluded.sequence, name = excluded.name, value = excluded.value
+      `INSERT INTO identity (guid, sequence, name, value, origins) VALUES (?, ?, ?, ?, ?)
+       ON CONFLICT (guid) DO UPDATE SET sequence = excluded.sequence, name = excluded.name, value = excluded.value,
+         origins = ${origins === undefined ? kept : 'excluded.origins'}
        WHERE excluded.sequence >= sequence`,
-    ).run(objectGUID, sequence, name, identity && JSON.stringify(identity));
+    ).run(objectGUID, sequence, name, identity && JSON.stringify(identity), isEmpty(origins) ? null : JSON.stringify(origins));
   }
 
   /** One event by itself, as the history tells it: in any order, and more than once. */
-  putEvent(event: ChangeEvent): void {
-    this.learn(event);
-    if (event.sequence >= this.sequence) this.#putLastEvent(event);
+  putEvent(event: LogEvent): void {
+    if (!isNotice(event)) {
+      this.learn(event);
+      this.#putLastEvent(event);
+    }
+    this.putSequence(event.sequence);
   }
 
   /** What an event says of its account. That all events before it are known as well is not said. */
@@ -176,15 +187,16 @@ export class StateStore implements KnownIdentities, Disposable {
   /**
    * What the only writer of identities makes known at once.
    *
-   * @param events the changes of the batch with their place in the log
-   * @param sequences of its identities, by objectGUID
    * @param time when its position was stored, ISO 8601
    */
-  putBatch({ identities, position }: Batch, events: readonly ChangeEvent[], sequences: ReadonlyMap<string, number>, time: string): void {
-    for (const event of events) this.#putReleasedName(event);
-    for (const [objectGUID, identity] of identities) this.putIdentity(objectGUID, identity, sequences.get(objectGUID) ?? 0);
-    const last = events.at(-1);
-    if (last !== undefined) this.#putLastEvent(last);
+  putBatch({ identities, origins, position }: Batch, { changes, last, sequences }: Entries, time: string): void {
+    for (const event of changes) this.#putReleasedName(event);
+    for (const [objectGUID, identity] of identities) {
+      this.putIdentity(objectGUID, identity, sequences.get(objectGUID) ?? 0, origins?.get(objectGUID) ?? {});
+    }
+    const event = changes.at(-1);
+    if (event !== undefined) this.#putLastEvent(event);
+    this.putSequence(last);
     if (position !== undefined) this.putPosition(position, time);
   }
 
@@ -198,17 +210,20 @@ export class StateStore implements KnownIdentities, Disposable {
     ).run(fullName(released.domain, released.sAMAccountName), event.objectGUID, event.sequence);
   }
 
+  /** Notices are numbered as well, so the last event says nothing about the last change. */
   #putLastEvent(event: ChangeEvent): void {
+    if (event.sequence < Number(this.meta('last-change') ?? 0)) return;
     this.setMeta('last-event', JSON.stringify(event));
-    this.putSequence(event.sequence);
+    this.setMeta('last-change', String(event.sequence));
   }
 
+  /** The last change, whatever was noted after it. */
   get lastEvent(): ChangeEvent | undefined {
     const event = this.meta('last-event');
     return event === undefined ? undefined : ChangeEvent.parse(JSON.parse(event));
   }
 
-  /** The sequence of the last event that this store knows of. The event itself may have left the log meanwhile. */
+  /** The sequence of the last event, change or notice, that this store knows of. The event itself may have left the log meanwhile. */
   get sequence(): number {
     return Number(this.meta('sequence') ?? 0);
   }
@@ -235,6 +250,22 @@ export class StateStore implements KnownIdentities, Disposable {
       position.namingContext,
       time,
       JSON.stringify(position),
+    );
+  }
+
+  /** The last one of each kind for each naming context. */
+  requests(): ListenerRequest[] {
+    return this.sql('SELECT value FROM request')
+      .all()
+      .map((row) => ListenerRequest.parse(JSON.parse(String(row.value))));
+  }
+
+  putRequest(request: ListenerRequest): void {
+    const { kind, namingContext } = request;
+    this.sql('INSERT OR REPLACE INTO request (kind, naming_context, value) VALUES (?, ?, ?)').run(
+      kind,
+      namingContext,
+      JSON.stringify(request),
     );
   }
 
@@ -288,11 +319,15 @@ export class StateStore implements KnownIdentities, Disposable {
     return {
       positions: this.positions(),
       sequence: this.sequence,
-      identities: this.count('identity'),
+      identities: this.#rows('identity'),
       lastEvent: this.lastEvent,
       repairs: this.repairs(),
-      links: this.count('link'),
+      links: this.#rows('link'),
     };
+  }
+
+  #rows(table: 'identity' | 'link'): number {
+    return Number(this.sql(`SELECT count(value) AS value FROM ${table}`).get()?.value);
   }
 
   [Symbol.dispose](): void {
@@ -312,19 +347,17 @@ function asItLies(file: string): string | URL {
   return url;
 }
 
-/** For each account of a batch the last of its events, or the last before the batch when it has none. */
-export function sequencesOf(guids: Iterable<string>, events: readonly ChangeEvent[], before: number): Map<string, number> {
-  const last = new Map(events.map(({ objectGUID, sequence }) => [objectGUID, sequence]));
-  return new Map(Array.from(guids, (objectGUID) => [objectGUID, last.get(objectGUID) ?? before]));
-}
-
-/** Gives changes their place in the log. */
-export function numbered(changes: readonly Change[], last: number): ChangeEvent[] {
-  return changes.map((change, index) => ({ sequence: last + 1 + index, ...change }));
-}
-
 function fullName(domain: string, sAMAccountName: string): string {
   return nameKey(`${domain}\\${sAMAccountName}`);
+}
+
+/** Between which names those of a domain are, the second one excluded. */
+function namesOf(domain: string): [from: string, to: string] {
+  return [fullName(domain, ''), `${nameKey(domain)}${AFTER_BACKSLASH}`];
+}
+
+function isEmpty(origins: Origins | undefined): boolean {
+  return origins === undefined || Object.keys(origins).length === 0;
 }
 
 type Row = Record<string, unknown> | undefined;

@@ -1,13 +1,14 @@
 import { copyFileSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import type { Admin } from 'kafkajs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Bed, startBed } from '../../infra/testbed/bed.ts';
 import { kafkaClient } from '../../src/changelog/kafka/client.ts';
 import { TOPICS } from '../../streams/topics.ts';
-import { create, expectKnown, history, rename } from './expectations.ts';
+import { create, everything, expectKnown, rename } from './expectations.ts';
 import { type KafkaPlace, kafkaPlace } from './kafka-place.ts';
-import { DOMAIN, guid, link, Model, repair } from './model.ts';
+import { DOMAIN, guid, link, Model, repair, request } from './model.ts';
 import { eventually } from './pages.ts';
 
 const NEVER = new AbortController().signal;
@@ -32,7 +33,9 @@ async function prepare(place: KafkaPlace, accounts = 40): Promise<Model> {
   await using log = place.open();
   await using listener = await log.openListener(NEVER);
   await using repairer = await log.openRepairer('contoso', NEVER);
-  for (let account = 1; account <= accounts; account++) await listener.append(model.batch([{ do: 'create', account }], `c${account}`));
+  for (let account = 1; account <= accounts; account++) {
+    await listener.append(model.batch([{ do: 'create', account }], `c${account}`, { traced: account % 2 === 0 }));
+  }
   await listener.append(
     model.batch(
       [
@@ -40,9 +43,11 @@ async function prepare(place: KafkaPlace, accounts = 40): Promise<Model> {
         { do: 'rename', account: 2, to: 'user1' },
       ],
       'renamed',
+      { notices: 1, traced: true },
     ),
   );
-  await listener.append(model.batch([{ do: 'delete', account: 3 }], 'last'));
+  await log.request(request('asked'));
+  await listener.append(model.batch([{ do: 'delete', account: 3 }], 'last', { notices: 1 }));
   await repairer.record({ repairs: [repair('contoso', 1)], links: [link('contoso', 1)] });
   return model;
 }
@@ -55,9 +60,10 @@ async function expectWhole(place: KafkaPlace, model: Model): Promise<void> {
   expectKnown(listener, model);
   expect(repairer.openRepairs()).toEqual([repair('contoso', 1)]);
   expect(repairer.link(guid(1))).toEqual(link('contoso', 1));
+  expect(await listener.requests()).toEqual([request('asked')]);
   await listener.append(model.batch([{ do: 'toggle', account: 1 }], 'after'));
   expectKnown(listener, model);
-  expect(await history(log, model.events.length)).toEqual(model.events);
+  expect(await everything(log, model.log.length)).toEqual(model.log);
 }
 
 describe('the cache of the log on Kafka', { concurrent: true }, () => {
@@ -108,6 +114,10 @@ describe('the cache of the log on Kafka', { concurrent: true }, () => {
 
   const damages: Record<string, (file: string) => void> = {
     'cut off': (file) => truncateSync(file, 10_000),
+    'of an earlier version': (file) => {
+      using earlier = new DatabaseSync(file);
+      earlier.exec("ALTER TABLE identity DROP COLUMN origins; DROP TABLE request; UPDATE meta SET value = '2' WHERE key = 'schema';");
+    },
     emptied: (file) => truncateSync(file, 0),
     'something else': (file) => writeFileSync(file, 'These are not the identities you are looking for.\n'.repeat(1_000)),
     'damaged in the middle': (file) => {

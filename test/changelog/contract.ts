@@ -1,46 +1,35 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { eventId } from '../../streams/change.ts';
-import { type ChangeLog, FencedError, LogError } from '../../streams/change-log.ts';
+import { FencedError, LogError } from '../../streams/change-log.ts';
 import { begun } from '../../streams/position.ts';
+import { accountsContract } from './contract-accounts.ts';
+import { modelContract } from './contract-model.ts';
+import { noticesContract } from './contract-notices.ts';
+import { requestsContract } from './contract-requests.ts';
+import { type Engine, NEVER } from './engine.ts';
 import { create, expectKnown, expectSequence, history, isOrdered, lastByAccount, refreshUntil, remove, rename } from './expectations.ts';
-import { type Deed, DOMAIN, guid, link, Model, NAMING_CONTEXT, person, position, repair } from './model.ts';
+import { DOMAIN, guid, link, Model, NAMING_CONTEXT, person, position, repair } from './model.ts';
 import { eventually, Pages } from './pages.ts';
-import { Appender, type Program, type Work } from './program.ts';
+import { Appender } from './program.ts';
 
-/** One log of a test's own, empty at first. */
-export interface Place {
-  /** The log as a process sees it. Two that are open at once need different names, as two machines have. */
-  open(instance?: string): ChangeLog;
-  program(work: Work): Program;
-  /** Another writer takes over, and whoever holds the lease does not notice. */
-  takeOver(): Promise<AsyncDisposable>;
-}
-
-export interface Engine {
-  readonly name: string;
-  place(): Promise<Place>;
-  /** Milliseconds in which the lease of a killed process must have passed on. */
-  readonly passesOnWithin: number;
-  /** How often a process is killed, and how often properties are tried. */
-  readonly kills: number;
-  readonly runs: number;
-}
-
-const NEVER = new AbortController().signal;
 const TIMEOUT = 120_000;
 
 /** What every engine must do, whatever it is made of. */
 export function contract(engine: Engine): void {
   describe(`change log on ${engine.name}`, { timeout: TIMEOUT, concurrent: true }, () => {
+    accountsContract(engine);
+    noticesContract(engine);
+    requestsContract(engine);
+    modelContract(engine);
+
     it('knows after reopening what it was told', async () => {
       const place = await engine.place();
       const model = new Model();
       {
         await using log = place.open();
         await using listener = await log.openListener(NEVER);
-        expect(listener.count()).toBe(0);
+        expect(listener.count(DOMAIN)).toBe(0);
         expect(listener.position(NAMING_CONTEXT)).toBeUndefined();
         await listener.append(model.batch([create(1), create(2), create(3)], 'first'));
         await listener.append(model.batch([rename(1, 'Lee'), rename(2, 'user1')], 'second'));
@@ -98,7 +87,7 @@ export function contract(engine: Engine): void {
       const everybody = Array.from({ length: 4_000 }, (_, index) => create(index + 1));
       const events = await listener.append(model.batch(everybody, 'all'));
       expect(events).toHaveLength(4_000);
-      expect(listener.count()).toBe(4_000);
+      expect(listener.count(DOMAIN)).toBe(4_000);
       expect(await history(log, model.events.length)).toEqual(model.events);
     });
 
@@ -359,41 +348,6 @@ export function contract(engine: Engine): void {
       const place = await engine.place();
       await using appender = new Appender(place.program({ accounts: 2, batches: 3, leaves: true }));
       expect(await appender.lingered()).toBeLessThan(5_000);
-    });
-
-    it('agrees with a plain model, whatever happens, however often it is reopened (SPEC rules 1, 3)', async () => {
-      const account = fc.integer({ min: 1, max: 4 });
-      const deed: fc.Arbitrary<Deed> = fc.oneof(
-        fc.record({ do: fc.constantFrom('create', 'delete', 'toggle'), account }),
-        fc.record({ do: fc.constant('rename' as const), account, to: fc.constantFrom('lee', 'Lee', 'kim', 'user1', 'user2') }),
-      );
-      const step = fc.record({ deeds: fc.array(deed, { maxLength: 6 }), positioned: fc.boolean(), reopen: fc.boolean() });
-      const steps = fc.array(step, { minLength: 2, maxLength: 8 });
-      await fc.assert(
-        fc.asyncProperty(steps, async (batches) => {
-          const place = await engine.place();
-          const model = new Model();
-          let log = place.open();
-          let listener = await log.openListener(NEVER);
-          try {
-            for (const [index, { deeds, positioned, reopen }] of batches.entries()) {
-              const batch = model.batch(deeds, positioned ? `cookie ${index}` : undefined);
-              if (batch.changes.length > 0 || positioned) await listener.append(batch);
-              if (!reopen) continue;
-              await listener[Symbol.asyncDispose]();
-              await log[Symbol.asyncDispose]();
-              log = place.open();
-              listener = await log.openListener(NEVER);
-            }
-            expectKnown(listener, model);
-            expect(await history(log, model.events.length)).toEqual(model.events);
-          } finally {
-            await listener[Symbol.asyncDispose]();
-            await log[Symbol.asyncDispose]();
-          }
-        }),
-        { numRuns: engine.runs },
-      );
     });
   });
 }

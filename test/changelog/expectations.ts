@@ -1,6 +1,7 @@
 import { expect } from 'vitest';
 import type { ChangeEvent } from '../../streams/change.ts';
-import type { ChangeLog, ListenerLog, RepairerLog } from '../../streams/change-log.ts';
+import type { ChangeLog, KnownAccounts, RepairerLog } from '../../streams/change-log.ts';
+import { isNotice, type LogEvent } from '../../streams/notice.ts';
 import { type Deed, DOMAIN, type Model, NAMING_CONTEXT } from './model.ts';
 import { eventually } from './pages.ts';
 
@@ -9,17 +10,22 @@ export const rename = (account: number, to: string): Deed => ({ do: 'rename', ac
 export const remove = (account: number): Deed => ({ do: 'delete', account });
 export const toggle = (account: number): Deed => ({ do: 'toggle', account });
 
-/** The whole history in the order of its sequence; in the order of arrival every account's events must be in order too. */
+/** The changes of the whole history. */
 export async function history(log: ChangeLog, atLeast = 0): Promise<ChangeEvent[]> {
+  return (await everything(log, atLeast)).filter((event) => !isNotice(event));
+}
+
+/** The whole history in the order of its sequence; in the order of arrival every account's events must be in order too. */
+export async function everything(log: ChangeLog, atLeast = 0): Promise<LogEvent[]> {
   // What was appended becomes visible to other readers a moment after the writer knows that it is durable.
   const events = await eventually(async () => {
-    const read: ChangeEvent[] = [];
+    const read: LogEvent[] = [];
     await log.replay((more) => {
       read.push(...more);
     });
     return read.length < atLeast ? undefined : read;
   });
-  for (const own of Map.groupBy(events, ({ objectGUID }) => objectGUID).values()) {
+  for (const own of Map.groupBy(events, (event) => (isNotice(event) ? event.namingContext : event.objectGUID)).values()) {
     expect(own.map(({ sequence }) => sequence)).toEqual(own.map(({ sequence }) => sequence).sort((a, b) => a - b));
   }
   return events.sort((a, b) => a.sequence - b.sequence);
@@ -43,10 +49,14 @@ export function expectSequence(events: readonly ChangeEvent[]): void {
   }
 }
 
-export function expectKnown(listener: ListenerLog, model: Model): void {
-  expect(listener.count()).toBe(model.identities.size);
+export function expectKnown(listener: KnownAccounts, model: Model): void {
+  expect(listener.count(DOMAIN)).toBe(model.identities.size);
+  expect([...listener.objectGUIDs(DOMAIN)].sort()).toEqual([...model.identities.keys()].sort());
   expect(listener.position(NAMING_CONTEXT)).toEqual(model.position);
-  for (const { objectGUID } of model.events) expect(listener.identity(objectGUID)).toEqual(model.identities.get(objectGUID));
+  for (const { objectGUID } of model.events) {
+    expect(listener.identity(objectGUID)).toEqual(model.identities.get(objectGUID));
+    expect(listener.origins(objectGUID)).toEqual(model.origins.get(objectGUID) ?? {});
+  }
   const names = new Set([...model.formerHolders.keys(), ...[...model.identities.values()].map(({ sAMAccountName }) => sAMAccountName)]);
   for (const name of names) {
     expect(listener.holder(DOMAIN, name)).toBe(model.holder(name));

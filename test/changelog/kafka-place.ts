@@ -3,7 +3,7 @@ import type { Bed } from '../../infra/testbed/bed.ts';
 import { type KafkaSettings, kafkaClient } from '../../src/changelog/kafka/client.ts';
 import { KafkaLog } from '../../src/changelog/kafka/kafka-log.ts';
 import { TransactionalWriter } from '../../src/changelog/kafka/transactions.ts';
-import type { Place } from './contract.ts';
+import type { Place } from './engine.ts';
 
 export interface KafkaPlace extends Place {
   readonly settings: KafkaSettings;
@@ -48,6 +48,12 @@ export function kafkaPlace(bed: Bed, more: Partial<KafkaSettings> = {}): KafkaPl
           onRebuild: (why) => rebuilds.push(why),
         },
       ),
+    look: () =>
+      new KafkaLog(settings, {
+        cacheFile: ':memory:',
+        onSetAside: (where, why) => setAside.push({ where, why }),
+        onRebuild: (why) => rebuilds.push(why),
+      }),
     program: (work) => ({ engine: 'kafka', settings, cacheFile: cacheFile('appender'), ...work }),
     takeOver: () => TransactionalWriter.open(kafkaClient(settings), `${topicPrefix}namesake-listener`, []),
   };

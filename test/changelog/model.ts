@@ -1,7 +1,9 @@
 import type { Change, ChangeEvent, ChangeKind } from '../../streams/change.ts';
-import type { Batch } from '../../streams/change-log.ts';
+import type { Batch, ListenerRequest } from '../../streams/change-log.ts';
 import type { Identity } from '../../streams/identity.ts';
-import type { Position } from '../../streams/position.ts';
+import type { LogEvent, Notice } from '../../streams/notice.ts';
+import type { Origins } from '../../streams/origin.ts';
+import { Position } from '../../streams/position.ts';
 import type { Link, Repair } from '../../streams/repair.ts';
 
 export const NAMING_CONTEXT = 'DC=corp,DC=example,DC=test';
@@ -18,7 +20,7 @@ export function person(number: number, sAMAccountName = `user${number}`): Identi
 }
 
 export function position(cookie: string, namingContext = NAMING_CONTEXT): Position {
-  return {
+  return Position.parse({
     namingContext,
     dc: 'dc1.corp.example.test',
     invocationId: guid(0),
@@ -26,7 +28,17 @@ export function position(cookie: string, namingContext = NAMING_CONTEXT): Positi
     filter: '(objectClass=user)',
     attributes: ['sAMAccountName'],
     cookie,
-  };
+  });
+}
+
+/** Of the nth write of these attributes. */
+export function origins(version: number, ...attributes: string[]): Origins {
+  const origin = { version, time: TIME, invocationId: guid(0), usn: String(1000 + version) };
+  return Object.fromEntries(attributes.map((attribute) => [attribute, origin]));
+}
+
+export function request(id: string, more: Partial<ListenerRequest> = {}): ListenerRequest {
+  return { id, kind: 'compare', namingContext: NAMING_CONTEXT, time: TIME, ...more };
 }
 
 export function link(organization: string, number: number, systemuserid = guid(1000 + number)): Link {
@@ -66,13 +78,19 @@ export type Deed =
 export class Model {
   readonly identities = new Map<string, Identity>();
   readonly events: ChangeEvent[] = [];
+  /** The events, and the notices among them. */
+  readonly log: LogEvent[] = [];
+  /** Of the accounts that are known, and of those that are gone. */
+  readonly origins = new Map<string, Origins>();
   readonly formerHolders = new Map<string, string>();
   position: Position | undefined;
 
-  /** The batch of these deeds; the model stands after it at once. */
-  batch(deeds: readonly Deed[], cookie?: string): Batch {
+  /** The batch of these deeds; the model stands after it at once. `traced`: with the writes that the identities come from. */
+  batch(deeds: readonly Deed[], cookie?: string, { notices = 0, traced = false } = {}): Batch {
     const touched = new Map<string, Identity | null>();
     const changes: Change[] = [];
+    const told = Array.from({ length: notices }, (_, index) => noticeOf(`reason ${index}`));
+    for (const notice of told) this.log.push({ sequence: this.log.length + 1, ...notice });
     for (const deed of deeds) {
       const change = this.#change(deed);
       if (change === undefined) continue;
@@ -82,7 +100,16 @@ export class Model {
     }
     const where = cookie === undefined ? undefined : position(cookie);
     this.position = where ?? this.position;
-    return { namingContext: NAMING_CONTEXT, changes, identities: touched, position: where };
+    const writes = new Map(Array.from(touched.keys(), (objectGUID) => [objectGUID, origins(this.log.length, 'sAMAccountName', 'mail')]));
+    for (const [objectGUID, write] of writes) this.origins.set(objectGUID, traced ? write : {});
+    return {
+      namingContext: NAMING_CONTEXT,
+      changes,
+      identities: touched,
+      ...(traced && { origins: writes }),
+      ...(notices > 0 && { notices: told }),
+      position: where,
+    };
   }
 
   holder(name: string): string | undefined {
@@ -112,8 +139,14 @@ export class Model {
     }
     if (after === null) this.identities.delete(objectGUID);
     else this.identities.set(objectGUID, after);
-    this.events.push({ sequence: this.events.length + 1, ...change });
+    const event = { sequence: this.log.length + 1, ...change };
+    this.events.push(event);
+    this.log.push(event);
   }
+}
+
+function noticeOf(reason: string): Notice {
+  return { kind: 'position-lost', namingContext: NAMING_CONTEXT, dc: 'dc1.corp.example.test', reason, time: TIME };
 }
 
 function same(a: string, b: string): boolean {

@@ -7,7 +7,7 @@ import { SqliteLog } from '../../src/changelog/sqlite/sqlite-log.ts';
 import { LogError } from '../../streams/change-log.ts';
 import { contract } from './contract.ts';
 import { create } from './expectations.ts';
-import { Model, position } from './model.ts';
+import { DOMAIN, guid, Model, position, request } from './model.ts';
 
 const NEVER = new AbortController().signal;
 
@@ -25,6 +25,7 @@ contract({
     const file = join(directory, String(++places), 'namesake.db');
     return {
       open: () => new SqliteLog(file),
+      look: () => new SqliteLog(file, { create: false }),
       program: (work) => ({ engine: 'sqlite', file, ...work }),
       takeOver: async () => {
         rmSync(`${file}-listener.lock`);
@@ -75,6 +76,21 @@ describe('a look at a log on SQLite', () => {
     expect(readdirSync(dirname(file))).toEqual(before);
   });
 
+  it('can ask the listener for something, and leaves nothing beside the file either', async () => {
+    const file = await prepare();
+    const before = readdirSync(dirname(file));
+    {
+      await using look = new SqliteLog(file, { create: false });
+      await look.request(request('a'));
+      await using accounts = await look.look();
+      expect([accounts.count(DOMAIN), accounts.origins(guid(1))]).toEqual([1, {}]);
+    }
+    expect(readdirSync(dirname(file))).toEqual(before);
+    await using log = new SqliteLog(file);
+    await using listener = await log.openListener(NEVER);
+    expect(await listener.requests()).toEqual([request('a')]);
+  });
+
   it('does not wait for whoever writes', async () => {
     const file = await prepare();
     using writer = new DatabaseSync(file);
@@ -88,6 +104,10 @@ describe('a look at a log on SQLite', () => {
     const nothing = { sequence: 0, identities: 0, positions: [], repairs: [], links: 0 };
     const missing = join(directory, 'none', 'namesake.db');
     expect(await status(missing)).toMatchObject(nothing);
+    await using log = new SqliteLog(missing, { create: false });
+    await using accounts = await log.look();
+    expect([accounts.count(DOMAIN), accounts.identity(guid(1))]).toEqual([0, undefined]);
+    await expect(log.request(request('a'))).rejects.toThrow(/there is no .*namesake\.db/);
     expect(existsSync(missing)).toBe(false);
     const empty = join(directory, 'empty.db');
     writeFileSync(empty, '');
@@ -96,7 +116,7 @@ describe('a look at a log on SQLite', () => {
   });
 
   it.each([
-    ["UPDATE meta SET value = '0' WHERE key = 'schema'", /written by another version of Namesake \(its schema is 0, this one's 2\)/],
+    ["UPDATE meta SET value = '0' WHERE key = 'schema'", /written by another version of Namesake \(its schema is 0, this one's 3\)/],
     ["DELETE FROM meta WHERE key = 'schema'", /written by another version of Namesake/],
     ['DROP TABLE meta', /cannot open .* as a log/],
   ])('refuses what it cannot understand: %s', async (deed, message) => {

@@ -1,5 +1,3 @@
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
 import kafkajs, { type Admin, type Producer } from 'kafkajs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Bed, startBed } from '../../infra/testbed/bed.ts';
@@ -10,12 +8,12 @@ import { TOPICS } from '../../streams/topics.ts';
 import { createTopics } from '../support/kafka-topics.ts';
 import { history } from './expectations.ts';
 import { type KafkaPlace, kafkaPlace } from './kafka-place.ts';
-import { guid, link, Model, NAMING_CONTEXT, person, position, repair } from './model.ts';
+import { headersOf, kcat as read, kcatUntil as readUntil } from './kcat.ts';
+import { guid, link, Model, NAMING_CONTEXT, origins, person, position, repair } from './model.ts';
 import { eventually, Pages } from './pages.ts';
 
 const NEVER = new AbortController().signal;
 const DAY = 86_400_000;
-const run = promisify(execFile);
 
 let bed: Bed;
 let admin: Admin;
@@ -34,30 +32,8 @@ afterAll(async () => {
   await bed?.[Symbol.asyncDispose]();
 });
 
-interface KcatMessage {
-  readonly key: string | null;
-  readonly payload: string | null;
-  /** Name, value, name, value. */
-  readonly headers?: string[];
-}
-
-/** Everything committed on a topic, as a client by other people reads it. */
-async function kcat(topic: string): Promise<KcatMessage[]> {
-  const options = ['-C', '-J', '-e', '-q', '-o', 'beginning', '-X', 'isolation.level=read_committed', '-X', 'check.crcs=true'];
-  const { stdout } = await run('kcat', [...options, '-b', bed.broker.bootstrap.join(), '-t', topic]);
-  return stdout
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as KcatMessage);
-}
-
-async function kcatUntil(topic: string, count: number): Promise<KcatMessage[]> {
-  return await eventually(async () => {
-    const messages = await kcat(topic);
-    return messages.length >= count ? messages : undefined;
-  });
-}
-
+const kcat = (topic: string) => read(bed.broker.bootstrap, topic);
+const kcatUntil = (topic: string, count: number) => readUntil(bed.broker.bootstrap, topic, count);
 const topicOf = (place: KafkaPlace, topic: keyof typeof TOPICS) => place.settings.topicPrefix + TOPICS[topic].name;
 
 describe('topics', { concurrent: true }, () => {
@@ -149,12 +125,13 @@ describe('messages', { concurrent: true }, () => {
     await listener.append(model.batch([{ do: 'rename', account: 1, to: 'Ännchen, "Lee"' }], 'second'));
     const messages = await kcatUntil(topicOf(place, 'change'), 2);
     expect(messages).toHaveLength(2);
-    for (const [index, { key, payload, headers = [] }] of messages.entries()) {
+    for (const [index, message] of messages.entries()) {
+      const { key, payload, headers } = message;
       const event = model.events[index];
       if (event === undefined) throw new Error('more messages than events');
       expect(key).toBe(event.objectGUID);
       expect(JSON.parse(payload ?? 'null')).toEqual(event);
-      expect(pairs(headers)).toEqual({
+      expect(headersOf(message)).toEqual({
         'content-type': 'application/json',
         ce_specversion: '1.0',
         ce_id: eventId(event),
@@ -166,6 +143,41 @@ describe('messages', { concurrent: true }, () => {
       });
       expect(headers).toHaveLength(16);
     }
+  });
+
+  it('of notices are CloudEvents too, keyed by naming context, before the changes of their batch', async () => {
+    const place = kafkaPlace(bed);
+    const model = new Model();
+    await using log = place.open();
+    await using listener = await log.openListener(NEVER);
+    await listener.append(model.batch([{ do: 'create', account: 1 }], 'first', { notices: 1 }));
+    const messages = await kcatUntil(topicOf(place, 'change'), 2);
+    expect(messages.map(({ key }) => key)).toEqual([NAMING_CONTEXT, guid(1)]);
+    const [notice] = messages;
+    if (notice === undefined) throw new Error('there is no notice');
+    expect(JSON.parse(notice.payload ?? 'null')).toEqual(model.log[0]);
+    expect(headersOf(notice)).toEqual({
+      'content-type': 'application/json',
+      ce_specversion: '1.0',
+      ce_id: 'position-lost-1',
+      ce_source: 'ldap:///DC=corp,DC=example,DC=test',
+      ce_type: 'namesake.listener.position-lost',
+      ce_subject: NAMING_CONTEXT,
+      ce_time: '2026-01-02T03:04:05.678Z',
+      ce_sequence: '0000000000000001',
+    });
+  });
+
+  it('tell with an identity which writes its values come from, as far as that is known', async () => {
+    const place = kafkaPlace(bed);
+    await using log = place.open();
+    await using listener = await log.openListener(NEVER);
+    const batch = { namingContext: NAMING_CONTEXT, changes: [], identities: new Map([[guid(1), person(1)]]), position: undefined };
+    await listener.append({ ...batch, origins: new Map([[guid(1), origins(7, 'sAMAccountName')]]) });
+    await listener.append({ ...batch, origins: new Map([[guid(1), {}]]) });
+    const [traced, untraced] = (await kcatUntil(topicOf(place, 'state'), 2)).map(headersOf);
+    expect(traced).toEqual({ sequence: '0', origins: JSON.stringify(origins(7, 'sAMAccountName')) });
+    expect(untraced).toEqual({ sequence: '0' });
   });
 
   it('hold the present identity, and null for an account that is gone', async () => {
@@ -276,6 +288,27 @@ describe('what is on the topics', { concurrent: true }, () => {
     expect(await history(elsewhere, 2)).toEqual(model.events);
   });
 
+  it('is set aside where it stands beside an identity, which counts all the same (SPEC rule 9)', async () => {
+    const place = kafkaPlace(bed);
+    {
+      await using log = place.open();
+      await using _listener = await log.openListener(NEVER);
+    }
+    const known = origins(7, 'mail');
+    const headers = ['<html>', '{"mail":7}', '[]', undefined, JSON.stringify(known)];
+    const messages = headers.map((header, index) => ({
+      key: guid(index),
+      value: JSON.stringify(person(index)),
+      headers: { sequence: '0', ...(header !== undefined && { origins: header }) },
+    }));
+    await foreign.send({ topic: topicOf(place, 'state'), messages });
+    await using log = place.open();
+    await using listener = await log.openListener(NEVER);
+    expect(headers.map((_, index) => listener.identity(guid(index)))).toEqual(headers.map((_, index) => person(index)));
+    expect(headers.map((_, index) => listener.origins(guid(index)))).toEqual([{}, {}, {}, {}, known]);
+    expect(place.setAside.map(({ where }) => where)).toEqual([0, 1, 2].map((offset) => `${topicOf(place, 'state')}/0@${offset}`));
+  });
+
   it('makes an identity known as soon as its event is, although the state comes later', async () => {
     const place = kafkaPlace(bed);
     const model = new Model();
@@ -342,7 +375,3 @@ describe('what is on the topics', { concurrent: true }, () => {
     expect((await history(log, 1)).map(({ sequence }) => sequence)).toEqual([4]);
   });
 });
-
-function pairs(headers: readonly string[]): Record<string, string> {
-  return Object.fromEntries(headers.flatMap((name, index) => (index % 2 === 0 ? [[name, headers[index + 1] ?? '']] : [])));
-}

@@ -5,6 +5,7 @@ import {
   type ChangeLog,
   type ChangePage,
   FencedError,
+  type KnownAccounts,
   type ListenerLog,
   type ListenerRequest,
   LogError,
@@ -12,7 +13,7 @@ import {
 } from '../../streams/change-log.ts';
 import { type KnownIdentities, releasedName } from '../../streams/detector.ts';
 import { type Identity, nameKey, sameName } from '../../streams/identity.ts';
-import type { Notice } from '../../streams/notice.ts';
+import type { LogEvent, NoticeEvent } from '../../streams/notice.ts';
 import type { Origins } from '../../streams/origin.ts';
 import { isReadWhole, type Position } from '../../streams/position.ts';
 import { isOpen, type Link, type Repair } from '../../streams/repair.ts';
@@ -64,7 +65,7 @@ export class Knowledge implements KnownIdentities {
   }
 }
 
-export type Operation = 'openListener' | 'openRepairer' | 'append' | 'record' | 'confirm' | 'refresh' | 'ack';
+export type Operation = 'openListener' | 'openRepairer' | 'append' | 'requests' | 'record' | 'confirm' | 'refresh' | 'ack';
 
 /** What a test does to one operation: awaited before it or after it took effect; throwing fails it. */
 export interface Interference {
@@ -79,15 +80,16 @@ export interface Interference {
 export class MemoryChangeLog implements ChangeLog {
   readonly name = 'memory';
   readonly known = new Knowledge();
+  /** The changes; notices are numbered among them. */
   readonly events: ChangeEvent[] = [];
+  readonly notices: NoticeEvent[] = [];
+  readonly origins = new Map<string, Origins>();
+  readonly requests: ListenerRequest[] = [];
   readonly batches: Batch[] = [];
   readonly positions = new Map<string, Position>();
   /** As the journal has them, the last one for each record last. */
   readonly history: Repair[] = [];
   readonly links: Link[] = [];
-  readonly origins = new Map<string, Origins>();
-  readonly notices: Notice[] = [];
-  readonly requests: ListenerRequest[] = [];
   interference: Interference = {};
   /** Of the handle opened last. */
   lost = new AbortController();
@@ -99,20 +101,13 @@ export class MemoryChangeLog implements ChangeLog {
   #epoch = 0;
 
   async openListener(signal: AbortSignal): Promise<ListenerLog> {
-    const { guarded, lost, close } = await this.#open('openListener', signal);
+    const { guarded, inTurn, lost, close } = await this.#open('openListener', signal);
     let appending = false;
-    const { known } = this;
     return {
       lost,
-      position: (namingContext) => this.positions.get(namingContext),
-      count: (domain) => [...this.#objectGUIDs(domain)].length,
-      objectGUIDs: (domain) => this.#objectGUIDs(domain),
-      origins: (objectGUID) => this.origins.get(objectGUID) ?? {},
-      requests: async () => [...this.requests],
-      knows: (domain) => [...known.identities.values()].some((identity) => sameName(identity.domain, domain)),
-      identity: (objectGUID) => known.identity(objectGUID),
-      holder: (domain, name) => known.holder(domain, name),
-      formerHolder: (domain, name) => known.formerHolder(domain, name),
+      ...this.#accounts(),
+      knows: (domain) => this.#of(domain).length > 0,
+      requests: () => inTurn('requests', () => this.#lastRequests()),
       append: async (batch) => {
         if (appending) throw new Error('two appends at once');
         appending = true;
@@ -141,7 +136,7 @@ export class MemoryChangeLog implements ChangeLog {
       holder: (domain, name) => known.holder(domain, name),
       formerHolders: (domain, name) => known.formerHolders(domain, name),
       get knownSequence() {
-        return log.events.length;
+        return log.sequence;
       },
       refresh: () => guarded('refresh', () => {}),
       link: (objectGUID) => this.links.findLast((link) => link.organization === organization && link.objectGUID === objectGUID),
@@ -158,20 +153,16 @@ export class MemoryChangeLog implements ChangeLog {
     };
   }
 
-  async replay(onEvents: (events: readonly ChangeEvent[]) => void | Promise<void>): Promise<void> {
-    await onEvents([...this.events]);
+  async replay(onEvents: (events: readonly LogEvent[]) => void | Promise<void>): Promise<void> {
+    await onEvents([...this.events, ...this.notices].sort((a, b) => a.sequence - b.sequence));
   }
 
-  async look(): Promise<never> {
-    throw new Error('nobody looks at this log');
+  async look(): Promise<KnownAccounts & AsyncDisposable> {
+    return { ...this.#accounts(), [Symbol.asyncDispose]: async () => {} };
   }
 
   async request(request: ListenerRequest): Promise<void> {
     this.requests.push(request);
-  }
-
-  *#objectGUIDs(domain: string): Generator<string> {
-    for (const identity of this.known.identities.values()) if (sameName(identity.domain, domain)) yield identity.objectGUID;
   }
 
   async status(): Promise<never> {
@@ -189,10 +180,16 @@ export class MemoryChangeLog implements ChangeLog {
     return [...last.values()].filter(isOpen);
   }
 
+  /** Of the last event, change or notice. */
+  get sequence(): number {
+    return this.events.length + this.notices.length;
+  }
+
   /** What a listener's append does, for tests that need none. */
   append(batch: Batch): ChangeEvent[] {
-    const events = batch.changes.map((change, index) => ({ ...change, sequence: this.events.length + 1 + index }));
     this.batches.push(batch);
+    for (const notice of batch.notices ?? []) this.notices.push({ ...notice, sequence: this.sequence + 1 });
+    const events = batch.changes.map((change, index) => ({ ...change, sequence: this.sequence + 1 + index }));
     for (const event of events) {
       this.events.push(event);
       this.known.putEvent(event);
@@ -201,10 +198,32 @@ export class MemoryChangeLog implements ChangeLog {
       this.known.put(objectGUID, identity);
       this.origins.set(objectGUID, batch.origins?.get(objectGUID) ?? {});
     }
-    this.notices.push(...(batch.notices ?? []));
     if (batch.position) this.positions.set(batch.namingContext, batch.position);
     this.#appended.next();
     return events;
+  }
+
+  #accounts(): KnownAccounts {
+    const { known } = this;
+    return {
+      identity: (objectGUID) => known.identity(objectGUID),
+      holder: (domain, name) => known.holder(domain, name),
+      formerHolder: (domain, name) => known.formerHolder(domain, name),
+      origins: (objectGUID) => this.origins.get(objectGUID) ?? {},
+      position: (namingContext) => this.positions.get(namingContext),
+      count: (domain) => this.#of(domain).length,
+      objectGUIDs: (domain) => this.#of(domain),
+    };
+  }
+
+  #of(domain: string): string[] {
+    const own = [...this.known.identities.values()].filter((identity) => sameName(identity.domain, domain));
+    return own.map(({ objectGUID }) => objectGUID);
+  }
+
+  #lastRequests(): ListenerRequest[] {
+    const last = new Map(this.requests.map((request) => [`${request.kind}/${request.namingContext}`, request]));
+    return [...last.values()];
   }
 
   /** From now on nothing that was opened does anything any more, and nothing of it ever settles: a killed process. */

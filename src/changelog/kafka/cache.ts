@@ -3,13 +3,16 @@ import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Admin, Kafka, KafkaMessage } from 'kafkajs';
 import { z } from 'zod';
-import type { ChangeEvent } from '../../../streams/change.ts';
 import type { Batch } from '../../../streams/change-log.ts';
+import type { Origins } from '../../../streams/origin.ts';
 import { Position } from '../../../streams/position.ts';
 import { Link, Repair } from '../../../streams/repair.ts';
 import { TOPICS } from '../../../streams/topics.ts';
+import type { Entries } from '../events.ts';
 import { StateStore } from '../state-store.ts';
-import { fromMessage, fromStateMessage } from './envelope.ts';
+import { fromMessage, fromStateMessage, originsOf } from './envelope.ts';
+import { fromRequestMessage, isRequest } from './request-record.ts';
+import { RequestTail, TAIL_KEY } from './request-tail.ts';
 import { type Offsets, offsetsOf, type Range, readRanges } from './tail.ts';
 import type { Written } from './transactions.ts';
 
@@ -23,8 +26,8 @@ const SequenceRecord = z.looseObject({ sequence: z.int().positive() });
 const PARTS = {
   identities: {
     topics: ['change', 'state', 'position'],
-    tables: ['identity', 'released', 'position'],
-    meta: ['anchor', 'last-event', 'sequence'],
+    tables: ['identity', 'released', 'position', 'request'],
+    meta: ['anchor', 'last-event', 'last-change', 'sequence', TAIL_KEY],
   },
   repairs: { topics: ['repair', 'link'], tables: ['repair', 'link'], meta: [] },
 } as const satisfies Record<string, { topics: (keyof typeof TOPICS)[]; tables: string[]; meta: string[] }>;
@@ -48,9 +51,7 @@ const POLL = 50;
 /** A batch as the cache takes it over once it is written. */
 export interface WrittenBatch {
   readonly batch: Batch;
-  readonly events: readonly ChangeEvent[];
-  /** By objectGUID. */
-  readonly sequences: ReadonlyMap<string, number>;
+  readonly entries: Entries;
   readonly time: string;
   /** The last record of the position topic, when the batch has one. */
   readonly positionRecord: string | undefined;
@@ -78,11 +79,13 @@ export class TopicCache {
   readonly #admin: Admin;
   readonly #settings: CacheSettings;
   readonly #topics: Record<keyof typeof TOPICS, string>;
+  readonly #requests: RequestTail;
   /** Organizations whose repairs are recorded here: what their records say is known before it is read. */
   readonly #recording = new Set<string>();
 
   constructor(file: string, kafka: Kafka, admin: Admin, settings: CacheSettings) {
     this.store = openCache(file, settings.onRebuild);
+    this.#requests = new RequestTail(this.store);
     this.#kafka = kafka;
     this.#admin = admin;
     this.#settings = settings;
@@ -123,16 +126,48 @@ export class TopicCache {
   }
 
   /** Takes over what the only writer of identities has just written. */
-  wrote({ batch, events, sequences, time, positionRecord }: WrittenBatch, written: readonly Written[]): void {
+  wrote({ batch, entries, time, positionRecord }: WrittenBatch, written: readonly Written[]): void {
     this.store.transaction(() => {
-      this.store.putBatch(batch, events, sequences, time);
+      this.store.putBatch(batch, entries, time);
       const end = written.find(({ topic }) => topic === this.#topics.position);
+      if (end !== undefined) this.#requests.wrote(end);
       if (end !== undefined && positionRecord !== undefined) this.#setAnchor(String(end.last), positionRecord);
       const stored = this.#checkpoint('identities');
       if (stored === undefined) return;
       const next = Object.fromEntries(written.map(({ topic, partition, last }) => [`${topic}/${partition}`, String(last + AFTER_MARK)]));
       this.#setCheckpoint('identities', { ...stored, time: Date.now(), next: { ...stored.next, ...next } });
     });
+  }
+
+  /**
+   * Takes over the requests that have come in while this process is the only writer of identities. As long as there is none that costs
+   * the question for one offset.
+   *
+   * @param exclusively runs what must not happen while something is written here
+   */
+  async catchUpRequests(exclusively: (body: () => Promise<void>) => Promise<void>): Promise<void> {
+    const { position } = this.#topics;
+    // The connection that stands may have lost the leader of the topic.
+    const asked = await this.#admin.fetchTopicOffsets(position).catch(() => offsetsOf(this.#kafka, [position]));
+    const isBehind = () => asked.some(({ high }) => this.#requests.isBehind(BigInt(high)));
+    if (!isBehind()) return;
+    // Perhaps that was only what is just being written here.
+    await exclusively(async () => (isBehind() ? this.#readRequests() : undefined));
+  }
+
+  /** What else stands between the requests is known. */
+  async #readRequests(): Promise<void> {
+    const [ends] = await offsetsOf(this.#kafka, [this.#topics.position]);
+    if (ends === undefined) return;
+    const { topic, partition, low, high } = ends;
+    const { next } = this.#requests;
+    const range: Range = { topic, partition, from: next < low ? low : next, end: high };
+    await readRanges(this.#kafka, this.#admin, this.#settings.topicPrefix, [range], (_topic, _partition, messages) =>
+      this.store.transaction(() => {
+        for (const message of messages.filter(isRequest)) this.#apply(topic, partition, message);
+      }),
+    );
+    this.#requests.read(next, high);
   }
 
   /** @returns false when the topics turn out to be others than those that the cache was made of */
@@ -152,6 +187,9 @@ export class TopicCache {
         for (const message of wanted) this.#apply(topic, partition, message);
       });
     });
+    const requests = from.find(({ topic }) => topic === this.#topics.position);
+    const isRead = recognized && ranges.some(({ topic }) => topic === this.#topics.position);
+    if (requests !== undefined && isRead) this.#requests.read(requests.from, requests.end);
     return recognized;
   }
 
@@ -163,14 +201,16 @@ export class TopicCache {
   }
 
   #apply(topic: string, partition: number, message: KafkaMessage): void {
-    try {
-      this.#applyValid(topic, message);
-    } catch (error) {
+    const setAside = (error: unknown) =>
       this.#settings.onSetAside(`${topic}/${partition}@${message.offset}`, error instanceof Error ? error.message : String(error));
+    try {
+      this.#applyValid(topic, message, setAside);
+    } catch (error) {
+      setAside(error);
     }
   }
 
-  #applyValid(topic: string, message: KafkaMessage): void {
+  #applyValid(topic: string, message: KafkaMessage, setAside: (error: unknown) => void): void {
     const { store } = this;
     switch (topic) {
       case this.#topics.change:
@@ -178,10 +218,14 @@ export class TopicCache {
         return;
       case this.#topics.state: {
         const { objectGUID, identity, sequence } = fromStateMessage(message);
-        store.putIdentity(objectGUID, identity, sequence);
+        store.putIdentity(objectGUID, identity, sequence, originsUnlessForeign(message, setAside));
         return;
       }
       case this.#topics.position: {
+        if (isRequest(message)) {
+          store.putRequest(fromRequestMessage(message));
+          return;
+        }
         if (message.key?.toString() === SEQUENCE_KEY) {
           store.putSequence(SequenceRecord.parse(contentOf(message)).sequence);
         } else {
@@ -265,6 +309,16 @@ export function topicNames(prefix: string): Record<keyof typeof TOPICS, string> 
     repair: name(TOPICS.repair),
     link: name(TOPICS.link),
   };
+}
+
+/** The identity counts, whatever stands beside it. */
+function originsUnlessForeign(message: KafkaMessage, setAside: (error: unknown) => void): Origins {
+  try {
+    return originsOf(message);
+  } catch (error) {
+    setAside(error);
+    return {};
+  }
 }
 
 /** Tells two records apart without a second copy of the directory's cookie. */

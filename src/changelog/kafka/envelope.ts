@@ -1,41 +1,55 @@
 import { CloudEvent, Kafka as KafkaBinding } from 'cloudevents';
 import type { IHeaders, KafkaMessage, Message } from 'kafkajs';
 import { z } from 'zod';
-import { ChangeEvent, eventId } from '../../../streams/change.ts';
 import { Identity } from '../../../streams/identity.ts';
+import { isNotice, type LogEvent } from '../../../streams/notice.ts';
+import { Origins } from '../../../streams/origin.ts';
+import { idOf, parsedEvent } from '../events.ts';
 
-const TYPE_PREFIX = 'namesake.identity.';
+const TYPE_PREFIX = { change: 'namesake.identity.', notice: 'namesake.listener.' };
 /** Digits of ce_sequence: zero-padded, since the CloudEvents extension compares it as text. */
 const SEQUENCE_DIGITS = 16;
 
 /**
  * An event as it stands on the topic: CloudEvents 1.0, Kafka protocol binding, binary mode. The key is the objectGUID, so that
- * everything of one account stays in order.
+ * everything of one account stays in order; that of a notice is the naming context.
  *
  * @param source RFC 4516 LDAP URL of the naming context
  */
-export function toMessage(event: ChangeEvent, source: string): Message & { key: string } {
+export function toMessage(event: LogEvent, source: string): Message & { key: string } {
+  const [prefix, subject, time] = isNotice(event)
+    ? [TYPE_PREFIX.notice, event.namingContext, event.time]
+    : [TYPE_PREFIX.change, event.objectGUID, event.observed.time];
   const cloudEvent = new CloudEvent({
-    id: eventId(event),
+    id: idOf(event),
     source,
-    type: TYPE_PREFIX + event.kind,
-    subject: event.objectGUID,
-    time: event.observed.time,
+    type: prefix + event.kind,
+    subject,
+    time,
     datacontenttype: 'application/json',
     sequence: String(event.sequence).padStart(SEQUENCE_DIGITS, '0'),
   });
   // The binding wants datacontenttype in the content-type header alone; the SDK repeats it as an attribute.
   const { ce_datacontenttype: _repeated, ...headers } = KafkaBinding.binary(cloudEvent).headers as Record<string, unknown>;
   const present = Object.entries(headers).filter((header): header is [string, string] => typeof header[1] === 'string');
-  return { key: event.objectGUID, value: JSON.stringify(event), headers: Object.fromEntries(present) as IHeaders };
+  return { key: subject, value: JSON.stringify(event), headers: Object.fromEntries(present) as IHeaders };
 }
 
 /** Header of an identity on its topic: the last event of the log when the identity was so. */
 const SEQUENCE_HEADER = 'sequence';
+/** The writes that its values come from; absent when none is known. */
+const ORIGINS_HEADER = 'origins';
 
 /** What is known of an account from now on, as it stands on the topic; null when the account is gone. */
-export function toStateMessage(objectGUID: string, identity: Identity | null, sequence: number): Message & { key: string } {
-  return { key: objectGUID, value: identity && JSON.stringify(identity), headers: { [SEQUENCE_HEADER]: String(sequence) } };
+export function toStateMessage(
+  objectGUID: string,
+  identity: Identity | null,
+  sequence: number,
+  origins: Origins = {},
+): Message & { key: string } {
+  const headers: IHeaders = { [SEQUENCE_HEADER]: String(sequence) };
+  if (Object.keys(origins).length > 0) headers[ORIGINS_HEADER] = JSON.stringify(origins);
+  return { key: objectGUID, value: identity && JSON.stringify(identity), headers };
 }
 
 /** @throws when it is not an identity of ours */
@@ -47,9 +61,14 @@ export function fromStateMessage(message: KafkaMessage): { objectGUID: string; i
   return { objectGUID, identity, sequence };
 }
 
+/** The origins that came with an identity. @throws when its header is not ours */
+export function originsOf(message: KafkaMessage): Origins {
+  return Origins.parse(JSON.parse(message.headers?.[ORIGINS_HEADER]?.toString() ?? '{}'));
+}
+
 /** @throws when the value is not an event of ours */
-export function fromMessage(message: { value: Buffer | null }): ChangeEvent {
-  return ChangeEvent.parse(JSON.parse(message.value?.toString('utf8') ?? 'null'));
+export function fromMessage(message: { value: Buffer | null }): LogEvent {
+  return parsedEvent(message.value?.toString('utf8') ?? 'null');
 }
 
 /** An event of ours, or undefined after telling why the message is set aside (SPEC rule 9). */
@@ -58,7 +77,7 @@ export function parseEvent(
   partition: number,
   message: { value: Buffer | null; offset: string },
   onSetAside: (where: string, why: string) => void,
-): ChangeEvent | undefined {
+): LogEvent | undefined {
   try {
     return fromMessage(message);
   } catch (error) {

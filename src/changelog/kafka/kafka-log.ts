@@ -3,15 +3,27 @@ import { dirname } from 'node:path';
 import type { Admin, Kafka } from 'kafkajs';
 import { tap } from 'rxjs';
 import type { ChangeEvent } from '../../../streams/change.ts';
-import { type Batch, type ChangeLog, type ListenerLog, LogError, type LogStatus, type RepairerLog } from '../../../streams/change-log.ts';
+import {
+  type Batch,
+  type ChangeLog,
+  type KnownAccounts,
+  type ListenerLog,
+  type ListenerRequest,
+  LogError,
+  type LogStatus,
+  type RepairerLog,
+} from '../../../streams/change-log.ts';
+import type { LogEvent } from '../../../streams/notice.ts';
+import { numbered } from '../events.ts';
 import { FileLease } from '../file-lease.ts';
+import { knownAccounts } from '../known.ts';
 import { mutex } from '../mutex.ts';
-import { numbered, sequencesOf } from '../state-store.ts';
 import { type Part, SEQUENCE_KEY, TopicCache, topicNames } from './cache.ts';
 import { asLogError, farewell, type KafkaSettings, kafkaClient, unlessAborted } from './client.ts';
 import { ldapUrl, parseEvent, toMessage, toStateMessage } from './envelope.ts';
 import { Journal } from './journal.ts';
 import { GroupLease } from './lease.ts';
+import { writeRequest } from './request-record.ts';
 import { GroupSubscription } from './subscription.ts';
 import { offsetsOf, readRanges } from './tail.ts';
 import { ensureTopics } from './topics.ts';
@@ -71,12 +83,9 @@ export class KafkaLog implements ChangeLog {
     const { store } = cache;
     return {
       lost: lease.lost,
-      position: (namingContext) => store.position(namingContext),
-      count: () => store.count('identity'),
+      ...knownAccounts(store),
       knows: (domain) => store.knows(domain),
-      identity: (objectGUID) => store.identity(objectGUID),
-      holder: (domain, name) => store.holder(domain, name),
-      formerHolder: (domain, name) => store.formerHolder(domain, name),
+      requests: () => this.#requests(cache, writer),
       append: (batch) => this.#exclusive(() => this.#append(batch, cache, writer)),
       [Symbol.asyncDispose]: async () => {
         this.#listening = false;
@@ -125,7 +134,7 @@ export class KafkaLog implements ChangeLog {
     };
   }
 
-  async replay(onEvents: (events: readonly ChangeEvent[]) => void | Promise<void>): Promise<void> {
+  async replay(onEvents: (events: readonly LogEvent[]) => void | Promise<void>): Promise<void> {
     await this.#open({ create: false });
     try {
       const offsets = await offsetsOf(this.#kafka, [this.#topics.change]);
@@ -144,6 +153,18 @@ export class KafkaLog implements ChangeLog {
     return cache.store.status();
   }
 
+  /** What is known stays that of this log: it is gone when the log is closed. */
+  async look(): Promise<KnownAccounts & AsyncDisposable> {
+    const { cache } = await this.#open({ create: false });
+    await this.#catchUp(cache, ['identities']);
+    return { ...knownAccounts(cache.store), [Symbol.asyncDispose]: async () => {} };
+  }
+
+  async request(request: ListenerRequest): Promise<void> {
+    await this.#open({ create: false });
+    await writeRequest(this.#kafka, this.#topics.position, request);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     const closing = this.#opened?.then(({ cache, lock }) => {
       cache.store[Symbol.dispose]();
@@ -159,6 +180,18 @@ export class KafkaLog implements ChangeLog {
         if (part !== 'identities' || !this.#listening) await cache.catchUp(part);
       }
     }).catch((error: unknown) => Promise.reject(asLogError(this.name, error)));
+  }
+
+  /** Appends wait only while requests are read, not while it is asked whether there are any. */
+  async #requests(cache: TopicCache, writer: TransactionalWriter): Promise<ListenerRequest[]> {
+    try {
+      writer.check();
+      await cache.catchUpRequests(this.#exclusive);
+      writer.check();
+      return cache.store.requests();
+    } catch (error) {
+      throw asLogError(this.name, error);
+    }
   }
 
   /**
@@ -226,27 +259,29 @@ export class KafkaLog implements ChangeLog {
 
   async #append(batch: Batch, cache: TopicCache, writer: TransactionalWriter): Promise<ChangeEvent[]> {
     const before = cache.store.sequence;
-    const events = numbered(batch.changes, before);
-    const sequences = sequencesOf(batch.identities.keys(), events, before);
+    const entries = numbered(batch, before);
+    const { notices, changes, last, sequences } = entries;
     const source = ldapUrl(batch.namingContext);
     const time = new Date().toISOString();
-    const states = [...batch.identities].map(([guid, identity]) => toStateMessage(guid, identity, sequences.get(guid) ?? before));
+    const states = [...batch.identities].map(([guid, identity]) =>
+      toStateMessage(guid, identity, sequences.get(guid) ?? before, batch.origins?.get(guid)),
+    );
     const positions: { key: string; value: string }[] = [];
-    if (events.length > 0) positions.push({ key: SEQUENCE_KEY, value: JSON.stringify({ sequence: before + events.length }) });
+    if (last > before) positions.push({ key: SEQUENCE_KEY, value: JSON.stringify({ sequence: last }) });
     if (batch.position !== undefined) {
       positions.push({ key: batch.position.namingContext, value: JSON.stringify({ position: batch.position, time }) });
     }
     const written = await writer.commit([
-      { topic: this.#topics.change, messages: events.map((event) => toMessage(event, source)) },
+      { topic: this.#topics.change, messages: [...notices, ...changes].map((event) => toMessage(event, source)) },
       { topic: this.#topics.state, messages: states },
       { topic: this.#topics.position, messages: positions },
     ]);
     try {
-      cache.wrote({ batch, events, sequences, time, positionRecord: positions.at(-1)?.value }, written);
+      cache.wrote({ batch, entries, time, positionRecord: positions.at(-1)?.value }, written);
     } catch (error) {
       // The log has it and the cache has not: nothing may be numbered from here on.
       throw writer.fail(error);
     }
-    return events;
+    return [...changes];
   }
 }

@@ -1,12 +1,13 @@
 import type { EachBatchPayload, Kafka } from 'kafkajs';
 import { Observable, type Subscriber } from 'rxjs';
 import type { ChangePage } from '../../../streams/change-log.ts';
+import { isNotice } from '../../../streams/notice.ts';
 import { asLogError, FETCH_WAIT, HEARTBEAT_INTERVAL, SESSION_TIMEOUT } from './client.ts';
 import { GroupConsumer, whilePatient } from './consumer.ts';
 import { parseEvent } from './envelope.ts';
 
 /**
- * Committed events as a consumer group gets them: a page is what one fetch brought of one partition, and the next one is asked
+ * Committed changes as a consumer group gets them: a page is what one fetch brought of one partition, and the next one is asked
  * for once this one is acknowledged. Disposing ends the stream and leaves the group.
  */
 export class GroupSubscription implements AsyncDisposable {
@@ -74,7 +75,8 @@ class Delivery {
 
   async deliver({ batch, resolveOffset, heartbeat, isRunning }: EachBatchPayload): Promise<void> {
     const { topic, partition } = batch;
-    const changes = batch.messages.flatMap((message) => parseEvent(topic, partition, message, this.#onSetAside) ?? []);
+    const events = batch.messages.flatMap((message) => parseEvent(topic, partition, message, this.#onSetAside) ?? []);
+    const changes = events.filter((event) => !isNotice(event));
     const commit = async () => {
       resolveOffset(batch.lastOffset());
       await this.#commit(partition, BigInt(batch.lastOffset()) + 1n);

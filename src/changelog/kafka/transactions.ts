@@ -14,6 +14,8 @@ export interface Written {
   readonly partition: number;
   /** Offset of the last message. Nothing but the transaction's own mark follows. */
   readonly last: bigint;
+  /** How many messages of it are in this partition. */
+  readonly count: number;
 }
 
 /** What has to be known of a cluster to write to it. */
@@ -81,7 +83,7 @@ export class TransactionalWriter implements AsyncDisposable {
    * @throws FencedError @throws LogError when the outcome is not known
    */
   async commit(topicMessages: readonly TopicMessages[]): Promise<Written[]> {
-    if (this.#failure !== undefined) throw this.#failure;
+    this.check();
     const deadline = Promise.withResolvers<never>();
     const timer = setTimeout(
       () => deadline.reject(new LogError(`${this.#id}: the brokers did not answer within ${TRANSACTION_DEADLINE} ms`)),
@@ -98,6 +100,11 @@ export class TransactionalWriter implements AsyncDisposable {
     }
   }
 
+  /** @throws FencedError @throws LogError when nothing can be written here any more */
+  check(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
   /** Nothing more is written here. */
   fail(error: unknown): FencedError | LogError {
     this.#failure ??= asLogError(this.#id, error);
@@ -110,9 +117,12 @@ export class TransactionalWriter implements AsyncDisposable {
     const placed = topicMessages.flatMap(({ topic, messages }) => messages.map((message) => this.#place(topic, message)));
     const written = new Map<string, Written>();
     for (const request of requestsOf(placed, { together: this.#layout.brokers === 1 })) {
-      for (const end of await send(transaction, request)) written.set(`${end.topic}/${end.partition}`, end);
+      for (const end of await send(transaction, request)) {
+        const place = `${end.topic}/${end.partition}`;
+        written.set(place, { ...end, count: end.count + (written.get(place)?.count ?? 0) });
+      }
       // Given up meanwhile: whoever was told that the outcome is not known may be reading already what it was.
-      if (this.#failure !== undefined) throw this.#failure;
+      this.check();
     }
     await transaction.commit();
     return [...written.values()];
@@ -159,6 +169,7 @@ async function send(transaction: Transaction, request: Request): Promise<Written
   const metadata = await transaction.sendBatch({ acks: -1, topicMessages: request.topicMessages });
   return metadata.flatMap(({ topicName: topic, partition, baseOffset }) => {
     if (baseOffset === undefined) return [];
-    return [{ topic, partition, last: BigInt(baseOffset) + BigInt(request.count(topic, partition)) - 1n }];
+    const count = request.count(topic, partition);
+    return [{ topic, partition, last: BigInt(baseOffset) + BigInt(count) - 1n, count }];
   });
 }

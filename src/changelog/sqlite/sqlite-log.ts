@@ -1,24 +1,30 @@
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { interval, merge, Observable, of, Subject, tap } from 'rxjs';
-import { ChangeEvent, eventId } from '../../../streams/change.ts';
+import type { ChangeEvent } from '../../../streams/change.ts';
 import {
   type Batch,
   type ChangeLog,
   type ChangePage,
   FencedError,
+  type KnownAccounts,
   type ListenerLog,
+  type ListenerRequest,
   LogError,
   type LogStatus,
   type RepairerLog,
 } from '../../../streams/change-log.ts';
+import { isNotice, type LogEvent } from '../../../streams/notice.ts';
 import type { Link, Repair } from '../../../streams/repair.ts';
+import { idOf, numbered, parsedEvent } from '../events.ts';
 import { FileLease } from '../file-lease.ts';
-import { numbered, StateStore, sequencesOf } from '../state-store.ts';
+import { knownAccounts } from '../known.ts';
+import { StateStore } from '../state-store.ts';
 
+/** The history holds notices as well, which have no objectGUID. */
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS change (
-    sequence INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, guid TEXT NOT NULL, time TEXT NOT NULL, value TEXT NOT NULL
+    sequence INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, guid TEXT, time TEXT NOT NULL, value TEXT NOT NULL
   ) STRICT;
   CREATE TABLE IF NOT EXISTS repair_history (id INTEGER PRIMARY KEY, time TEXT NOT NULL, value TEXT NOT NULL) STRICT;
   CREATE TABLE IF NOT EXISTS delivery (subscriber TEXT PRIMARY KEY, sequence INTEGER NOT NULL) STRICT, WITHOUT ROWID;
@@ -34,6 +40,7 @@ export class SqliteLog implements ChangeLog {
   readonly name: string;
   readonly #file: string;
   readonly #store: StateStore;
+  readonly #isLook: boolean;
   readonly #appended = new Subject<void>();
 
   /**
@@ -44,14 +51,13 @@ export class SqliteLog implements ChangeLog {
   constructor(file: string, { create = true } = {}) {
     this.name = `sqlite ${file}`;
     this.#file = file;
+    this.#isLook = !create;
     try {
       if (create) mkdirSync(dirname(file), { recursive: true });
       this.#store = create ? new StateStore(file, { durable: true }) : StateStore.look(file);
       if (create) this.#store.database.exec(SCHEMA);
     } catch (error) {
-      if (error instanceof LogError) throw error;
-      const why = error instanceof Error ? error.message : String(error);
-      throw new LogError(`cannot open ${file} as a log: ${why}`, { cause: error });
+      throw this.#cannotOpen(error);
     }
   }
 
@@ -60,12 +66,12 @@ export class SqliteLog implements ChangeLog {
     const store = this.#store;
     return {
       lost: new AbortController().signal,
-      position: (namingContext) => store.position(namingContext),
-      count: () => store.count('identity'),
+      ...knownAccounts(store),
       knows: (domain) => store.knows(domain),
-      identity: (objectGUID) => store.identity(objectGUID),
-      holder: (domain, name) => store.holder(domain, name),
-      formerHolder: (domain, name) => store.formerHolder(domain, name),
+      requests: async () => {
+        writer.check();
+        return store.requests();
+      },
       append: async (batch) => this.#append(batch, writer.check),
       [Symbol.asyncDispose]: async () => writer.close(),
     };
@@ -97,7 +103,7 @@ export class SqliteLog implements ChangeLog {
     };
   }
 
-  async replay(onEvents: (events: readonly ChangeEvent[]) => void | Promise<void>): Promise<void> {
+  async replay(onEvents: (events: readonly LogEvent[]) => void | Promise<void>): Promise<void> {
     const end = this.#store.sequence;
     for (let next = 1; next <= end; ) {
       const events = this.#eventsFrom(next, end);
@@ -109,6 +115,27 @@ export class SqliteLog implements ChangeLog {
 
   async status(): Promise<LogStatus> {
     return this.#store.status();
+  }
+
+  async look(): Promise<KnownAccounts & AsyncDisposable> {
+    try {
+      const store = StateStore.look(this.#file);
+      return { ...knownAccounts(store), [Symbol.asyncDispose]: async () => store[Symbol.dispose]() };
+    } catch (error) {
+      throw this.#cannotOpen(error);
+    }
+  }
+
+  async request(request: ListenerRequest): Promise<void> {
+    if (!this.#isLook) return this.#write(() => this.#store.putRequest(request));
+    // Whoever only looks has the file open for reading.
+    if (!existsSync(this.#file)) throw new LogError(`there is no ${this.#file}: the first listener or repairer creates it`);
+    try {
+      using store = new StateStore(this.#file, { durable: true });
+      store.transaction(() => store.putRequest(request));
+    } catch (error) {
+      throw this.#failed(error);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -146,20 +173,21 @@ export class SqliteLog implements ChangeLog {
 
   #append(batch: Batch, check: () => void): ChangeEvent[] {
     const store = this.#store;
-    const events = this.#write(() => {
+    const { notices, changes } = this.#write(() => {
       check();
-      const before = store.sequence;
-      const numberedEvents = numbered(batch.changes, before);
+      const entries = numbered(batch, store.sequence);
       const insert = store.sql('INSERT INTO change (sequence, id, kind, guid, time, value) VALUES (?, ?, ?, ?, ?, ?)');
-      for (const event of numberedEvents) {
-        insert.run(event.sequence, eventId(event), event.kind, event.objectGUID, event.observed.time, JSON.stringify(event));
+      for (const notice of entries.notices) {
+        insert.run(notice.sequence, idOf(notice), notice.kind, null, notice.time, JSON.stringify(notice));
       }
-      const sequences = sequencesOf(batch.identities.keys(), numberedEvents, before);
-      store.putBatch(batch, numberedEvents, sequences, new Date().toISOString());
-      return numberedEvents;
+      for (const event of entries.changes) {
+        insert.run(event.sequence, idOf(event), event.kind, event.objectGUID, event.observed.time, JSON.stringify(event));
+      }
+      store.putBatch(batch, entries, new Date().toISOString());
+      return entries;
     });
-    if (events.length > 0) this.#appended.next();
-    return events;
+    if (notices.length + changes.length > 0) this.#appended.next();
+    return [...changes];
   }
 
   #record({ repairs = [], links = [] }: { repairs?: readonly Repair[]; links?: readonly Link[] }, check: () => void): void {
@@ -186,11 +214,16 @@ export class SqliteLog implements ChangeLog {
     return new LogError(`${this.#file}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   }
 
-  #eventsFrom(first: number, last: number): ChangeEvent[] {
+  #cannotOpen(error: unknown): LogError {
+    if (error instanceof LogError) return error;
+    return new LogError(`cannot open ${this.#file} as a log: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+
+  #eventsFrom(first: number, last: number): LogEvent[] {
     const rows = this.#store
       .sql('SELECT value FROM change WHERE sequence BETWEEN ? AND ? ORDER BY sequence LIMIT ?')
       .all(first, last, PAGE_SIZE);
-    return rows.map((row) => ChangeEvent.parse(JSON.parse(String(row.value))));
+    return rows.map((row) => parsedEvent(String(row.value)));
   }
 
   #changes(group: string, check: () => void): Observable<ChangePage> {
@@ -203,11 +236,17 @@ export class SqliteLog implements ChangeLog {
     return new Observable<ChangePage>((subscriber) => {
       const acknowledged = new Subject<void>();
       let waiting = false;
-      const look = () => {
+      const look = (): void => {
         if (waiting) return;
-        const changes = this.#eventsFrom(delivered() + 1, Number.MAX_SAFE_INTEGER);
-        const last = changes.at(-1);
+        const events = this.#eventsFrom(delivered() + 1, Number.MAX_SAFE_INTEGER);
+        const last = events.at(-1);
         if (last === undefined) return;
+        const changes = events.filter((event) => !isNotice(event));
+        if (changes.length === 0) {
+          acknowledge(last.sequence);
+          look();
+          return;
+        }
         waiting = true;
         const ack = async () => {
           acknowledge(last.sequence);
