@@ -98,7 +98,8 @@ export class Publisher {
     this.#settings = settings;
     this.#position = position;
     this.#loss = loss;
-    this.#writes = position?.recent ?? [];
+    // Their numbers are those of the domain controller that was read then.
+    this.#writes = position?.invocationId === session.invocationId ? position.recent : [];
     this.#read = this.#newRead([]);
   }
 

@@ -4,6 +4,7 @@ import { ldapDirectorySource } from '../../src/directory/source.ts';
 import type { ChangeEvent } from '../../streams/change.ts';
 import { type ListenerReport, listen } from '../../streams/listener.ts';
 import { MemoryChangeLog } from '../support/memory-change-log.ts';
+import { READING } from '../support/reading-settings.ts';
 import { type Listening, told } from './listening.ts';
 import { SambaListening, settingsOf } from './samba-listening.ts';
 
@@ -41,7 +42,7 @@ describe('the first read', () => {
     const stop = new AbortController();
     const source = ldapDirectorySource(settingsOf(samba.bed));
     const done = new Promise<void>((complete) =>
-      listen([source], log, { readEvery: 1_000, readGap: 5, positionEvery: 1 }, stop.signal).subscribe({
+      listen([source], log, { ...READING, readEvery: 1_000, positionEvery: 1 }, stop.signal).subscribe({
         next: (report) => report.type === 'read-progress' && report.done && stop.abort(),
         complete,
       }),
@@ -326,7 +327,7 @@ it('an account without the right listens to nothing and says what it needs (SPEC
   const stop = new AbortController();
   const source = ldapDirectorySource(settingsOf(samba.bed, { bindDn, password: () => password }));
   const waiting = await new Promise<ListenerReport>((resolve) =>
-    listen([source], log, { readEvery: 1_000, readGap: 5, positionEvery: 60_000 }, stop.signal).subscribe(
+    listen([source], log, { ...READING, readEvery: 1_000 }, stop.signal).subscribe(
       (report) => report.type === 'waiting' && resolve(report),
     ),
   );

@@ -258,6 +258,7 @@ test('SPEC rules 1, 3: whatever is written where, read where, and replicated whe
       await passed(2 * SETTINGS.readEvery);
       expectExact({ directory: w.source.directory, log: w.log }, populated(5));
       expectNothingOld(w);
+      expect(w.log.notices).toEqual([]);
       w.abort.abort();
       await passed(SECOND);
     }),
