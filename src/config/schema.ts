@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { nameKey } from '../../streams/identity.ts';
 import { parseEndpoint } from '../directory/endpoint.ts';
+import { isDnsServer } from '../directory/names.ts';
 
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
@@ -70,27 +71,70 @@ function either<Shape extends z.ZodRawShape>(schema: z.ZodObject<Shape>, name: s
 
 const AccountName = z.string().regex(/^[^\\]+\\[^\\]+$/, 'expected DOMAIN\\name');
 
+/** Of a domain or a site, as a part of the names that DNS is asked for. */
+const DNS_LABEL = '[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?';
+
 const Directory = either(
-  z.strictObject({
-    urls: z
-      .array(
-        z
-          .string()
-          .refine(withoutCredentials, { error: NO_CREDENTIALS, abort: true })
-          .refine(isEndpoint, 'expected ldaps://host[:port] or ldap://host[:port]'),
-      )
-      .min(1)
-      .describe('domain controllers of one domain, in order of preference; ldap:// is secured with StartTLS'),
-    bindDn: z.string().min(1).describe('who logs on: a UPN, DOMAIN\\name or DN; needs the right Replicating Directory Changes'),
-    passwordFile: z.string().optional().describe('file that holds the password; read at each logon'),
-    password: secret('the password itself'),
-    caFile: z
-      .string()
-      .optional()
-      .describe('PEM file of the CA that signed the domain controllers\u2019 certificates, instead of the system\u2019s CAs'),
-    allowClearText: z.boolean().default(false).describe('allow a logon over ldap:// without TLS, which shows the password to the network'),
-    deadline: duration.prefault('5s').describe('longest wait for a domain controller\u2019s answer'),
-  }),
+  z
+    .strictObject({
+      urls: z
+        .array(
+          z
+            .string()
+            .refine(withoutCredentials, { error: NO_CREDENTIALS, abort: true })
+            .refine(isEndpoint, 'expected ldaps://host[:port] or ldap://host[:port]'),
+        )
+        .min(1)
+        .optional()
+        .describe('domain controllers of one domain, in order of preference; ldap:// is secured with StartTLS'),
+      domain: z
+        .string()
+        .regex(new RegExp(`^${DNS_LABEL}(?:\\.${DNS_LABEL})*$`), 'expected the DNS name of a domain, such as corp.example.test')
+        .optional()
+        .describe('instead of urls: DNS name of the domain, whose domain controllers DNS tells'),
+      site: z
+        .string()
+        .regex(new RegExp(`^${DNS_LABEL}$`), 'expected the name of an Active Directory site')
+        .optional()
+        .describe('with domain: the Active Directory site whose domain controllers are preferred'),
+      protocol: z.enum(['ldaps', 'ldap']).optional().describe('with domain: ldaps unless said otherwise; ldap is secured with StartTLS'),
+      dnsServers: z
+        .array(z.string().refine(isDnsServer, 'expected an IP address, with :port if it is not 53'))
+        .min(1)
+        .optional()
+        .describe('DNS servers to ask about the domain and its domain controllers, instead of the system\u2019s'),
+      bindDn: z.string().min(1).describe('who logs on: a UPN, DOMAIN\\name or DN; needs the right Replicating Directory Changes'),
+      passwordFile: z.string().optional().describe('file that holds the password; read at each logon'),
+      password: secret('the password itself'),
+      caFile: z
+        .string()
+        .optional()
+        .describe('PEM file of the CA that signed the domain controllers\u2019 certificates, instead of the system\u2019s CAs'),
+      allowClearText: z
+        .boolean()
+        .default(false)
+        .describe('allow a logon over ldap:// without TLS, which shows the password to the network'),
+      deadline: duration
+        .prefault('5s')
+        .describe('longest wait until a domain controller is ready to be read, and then for each of its answers'),
+      maxLag: duration
+        .prefault('1h')
+        .describe('a domain controller that has not heard for longer of what is written on the others is taken only if no other is left'),
+      probeEvery: duration.prefault('30s').describe('look this often whether a better domain controller than the one in use is well again'),
+      failBackAfter: duration.prefault('2m').describe('go back to a better domain controller once it has been well for so long'),
+    })
+    .refine(({ urls, domain }) => (urls === undefined) !== (domain === undefined), {
+      path: ['urls'],
+      message: 'expected either urls or domain',
+    })
+    .refine(({ site, domain }) => site === undefined || domain !== undefined, {
+      path: ['site'],
+      message: 'expected only together with domain',
+    })
+    .refine(({ protocol, domain }) => protocol === undefined || domain !== undefined, {
+      path: ['protocol'],
+      message: 'expected only together with domain',
+    }),
   'password',
 );
 

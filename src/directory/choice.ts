@@ -1,73 +1,84 @@
-import { DirectoryError } from '../../streams/directory-source.ts';
-import type { Position } from '../../streams/position.ts';
-import type { LdapConnection } from './connection.ts';
-import type { DomainController } from './root-dse.ts';
+import { DirectoryError, type DirectorySession } from '../../streams/directory-source.ts';
+import type { Candidate } from './candidates.ts';
+import { Behind, Unfit } from './fitness.ts';
 
-/** A domain controller that answered. */
-export interface Candidate {
-  readonly connection: LdapConnection;
-  readonly here: DomainController;
+export type PassedOver = DirectorySession['passedOver'][number];
+
+/** An error that ends a choice, since it is not about one domain controller. */
+export class WrongSettings extends DirectoryError {}
+
+/** How a candidate is to be taken. */
+export interface Terms {
+  /** Those before it that were not taken. */
+  readonly passedOver: readonly PassedOver[];
+  /** It is known to be behind, and is taken nevertheless. */
+  readonly behind: boolean;
 }
 
-export type Choice<C extends Candidate> = C & { readonly stored: Position | undefined };
+interface Refused {
+  readonly candidate: Candidate;
+  readonly error: DirectoryError;
+}
 
 /**
- * Takes the domain controller that the stored position is of; without a position the first one that answers. While
- * one of them cannot be asked, the one of the position may be it: then nothing is taken. The connections to those
- * that were not taken are closed.
+ * Takes the first candidate that is well. When there is none, one that is only behind is better than none: the one that is
+ * least. A refused logon ends the choice, so that the password is not tried on the next one too, until the account is locked out.
  *
- * @param reaches connect to one of them each; anything but 'unavailable' ends the choice, so that a refused password
- * is not tried on the next one too, until the account is locked out
- * @throws DirectoryError
+ * @param take tries one; rejects with a DirectoryError when it cannot be taken
+ * @param onRefused is told of each that cannot
+ * @throws DirectoryError that says of each why not
  */
-export async function chooseDomainController<C extends Candidate>(
-  reaches: Iterable<() => Promise<C>>,
-  find: (namingContext: string) => Position | undefined,
-): Promise<Choice<C>> {
-  const opened: LdapConnection[] = [];
-  let chosen: Choice<C> | undefined;
-  try {
-    chosen = await choose(reaches, find, opened);
-    return chosen;
-  } finally {
-    await Promise.all(opened.filter((each) => each !== chosen?.connection).map((each) => each[Symbol.asyncDispose]()));
-  }
-}
-
-async function choose<C extends Candidate>(
-  reaches: Iterable<() => Promise<C>>,
-  find: (namingContext: string) => Position | undefined,
-  opened: LdapConnection[],
-): Promise<Choice<C>> {
-  const unreached: DirectoryError[] = [];
-  let first: (C & { stored: Position }) | undefined;
-  for (const reach of reaches) {
-    let candidate: C;
+export async function choose<Taken>(
+  candidates: readonly Candidate[],
+  take: (candidate: Candidate, terms: Terms) => Promise<Taken>,
+  onRefused: (candidate: Candidate, error: DirectoryError) => void,
+  signal: AbortSignal,
+): Promise<Taken> {
+  const refused: Refused[] = [];
+  const refuse = (candidate: Candidate, error: unknown) => {
+    const isOfThisOne = error instanceof DirectoryError && !(error instanceof WrongSettings) && error.failure !== 'credentials';
+    if (!isOfThisOne || signal.aborted) throw error;
+    refused.push({ candidate, error });
+    onRefused(candidate, error);
+  };
+  for (const candidate of candidates) {
     try {
-      candidate = await reach();
+      return await take(candidate, { passedOver: refused.map(passedOver), behind: false });
     } catch (error) {
-      if (!(error instanceof DirectoryError) || error.failure !== 'unavailable') throw error;
-      unreached.push(error);
-      continue;
+      refuse(candidate, error);
     }
-    opened.push(candidate.connection);
-    const { here } = candidate;
-    if (first !== undefined && first.here.namingContext !== here.namingContext) {
-      throw new DirectoryError(
-        'configuration',
-        `${here.dc} is of ${here.namingContext}, but ${first.here.dc} of ${first.here.namingContext}: one domain each`,
-      );
-    }
-    const stored = find(here.namingContext);
-    if (stored === undefined || isOf(stored, here)) return { ...candidate, stored };
-    first ??= { ...candidate, stored };
   }
-  if (first !== undefined && unreached.length === 0) return first;
-  const waiting = first === undefined ? '' : `The stored position is of ${first.stored.dc}, which may be one that cannot be asked. `;
-  throw new DirectoryError('unavailable', waiting + unreached.map(({ message }) => message).join('; '), { cause: unreached[0] });
+  const behind = refused.flatMap(({ candidate, error }) => (error instanceof Behind ? [{ candidate, error }] : []));
+  for (const { candidate, error } of behind.toSorted((a, b) => a.error.lag - b.error.lag)) {
+    const others = refused.filter((each) => each.candidate !== candidate).map(passedOver);
+    const note = { dc: error.dc, reason: `taken although ${reasonOf(error, error.dc)}: no other one can be listened to` };
+    try {
+      return await take(candidate, { passedOver: [...others, note], behind: true });
+    } catch (again) {
+      refused.splice(
+        refused.findIndex((each) => each.candidate === candidate),
+        1,
+      );
+      refuse(candidate, again);
+    }
+  }
+  throw noneOf(refused);
 }
 
-/** A restored one has another invocationId under the same name: there is no other to wait for. */
-function isOf(stored: Position, here: DomainController): boolean {
-  return stored.invocationId === here.invocationId || stored.dc.toLowerCase() === here.dc.toLowerCase();
+export function passedOver({ candidate, error }: Refused): PassedOver {
+  const dc = error instanceof Unfit ? error.dc : candidate.endpoint.url;
+  return { dc, reason: reasonOf(error, dc) };
+}
+
+/** Without the name that the message begins with. */
+function reasonOf({ message }: DirectoryError, dc: string): string {
+  return message.startsWith(`${dc}: `) ? message.slice(dc.length + 2) : message;
+}
+
+function noneOf(refused: readonly Refused[]): DirectoryError {
+  const [first] = refused;
+  const failures = refused.map(({ error }) => error.failure);
+  const failure = failures.includes('unavailable') ? 'unavailable' : (failures[0] ?? 'unavailable');
+  const all = refused.map(passedOver).map(({ dc, reason }) => `${dc}: ${reason}`);
+  return new DirectoryError(failure, all.join('; '), { cause: first?.error });
 }

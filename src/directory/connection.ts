@@ -1,4 +1,4 @@
-import { connect as connectTcp, type Socket } from 'node:net';
+import { connect as connectTcp, type LookupFunction, type Socket } from 'node:net';
 import { connect as connectTls, TLSSocket } from 'node:tls';
 import { AbandonRequest, BindRequest, ExtendedRequest, type Message, UnbindRequest } from 'ldapts';
 import { DirectoryError } from '../../streams/directory-source.ts';
@@ -19,6 +19,8 @@ export interface ConnectionSettings {
   readonly endpoint: Endpoint;
   /** Connect to this address instead of looking the host up; the certificate is still checked for the host. */
   readonly address?: string | undefined;
+  /** Looks the host up instead of this system. */
+  readonly lookup?: LookupFunction | undefined;
   readonly ca: string[];
   /** Milliseconds for connecting, TLS and logging on together, and for each single answer after that. */
   readonly deadline: number;
@@ -61,8 +63,8 @@ export class LdapConnection implements AsyncDisposable {
     this.lost = new Promise((resolve) => {
       this.#tellLost = resolve;
     });
-    const { endpoint, ca } = settings;
-    const place = { host: settings.address ?? endpoint.host, port: endpoint.port };
+    const { endpoint, ca, lookup } = settings;
+    const place = { host: settings.address ?? endpoint.host, port: endpoint.port, ...(lookup && { lookup }) };
     this.#socket = endpoint.security === 'tls' ? connectTls({ ...tlsOptions(endpoint, ca), ...place }) : connectTcp(place);
     this.#attach(this.#socket);
   }

@@ -10,6 +10,7 @@ import { decodeVector, parseCursors } from './vector.ts';
 
 /** What the head of a naming context tells of it. */
 export interface NamingContext {
+  readonly head: LdapEntry | undefined;
   /** Empty when the account may not see it. */
   readonly domainSid: string;
   /** What the domain controller has seen of the writes on others; empty when the account may not see it. */
@@ -27,6 +28,7 @@ export async function readNamingContext(connection: LdapConnection, namingContex
   const [head] = await findEntries(connection, parameters, `the head of ${namingContext}`);
   const cursors = valuesOf(head, 'msDS-NCReplCursors').map((value) => value.toString());
   return {
+    head,
     domainSid: sidText(valuesOf(head, 'objectSid')[0]) ?? '',
     replicated: joined(storedVector(head, warn), parseCursors(cursors)),
   };

@@ -7,6 +7,7 @@ import type { Warn } from './entry.ts';
 import { guidText } from './identifiers.ts';
 import type { LdapEntry } from './message.ts';
 import { readNamingContext } from './naming-context.ts';
+import { REPLICATION_ATTRIBUTES, type Replication, replicationOf } from './replication.ts';
 import { findEntries } from './search.ts';
 
 /** What a domain controller tells about itself. */
@@ -25,6 +26,7 @@ export interface DomainController {
   readonly vector: Vector;
   /** Milliseconds for which deletions are remembered. */
   readonly tombstoneLifetime: number;
+  readonly replication: Replication;
 }
 
 const DAY = 86_400_000;
@@ -86,6 +88,7 @@ export async function readDomainController(connection: LdapConnection, warn: War
     'dsServiceName',
     'highestCommittedUSN',
     'isSynchronized',
+    'currentTime',
     'supportedControl',
   ]);
   const controls = rootDse.texts('supportedControl');
@@ -105,7 +108,11 @@ export async function readDomainController(connection: LdapConnection, warn: War
   const service = rootDse.text('dsServiceName');
   // All at once: opening takes one round trip for rootDSE and one for these.
   const [ntds, crossRef, head, tombstoneLifetime] = await Promise.all([
-    findEntries(connection, { baseDN: service, scope: 'base', filter: ANY, attributes: ['invocationId'] }, 'its NTDS Settings'),
+    findEntries(
+      connection,
+      { baseDN: service, scope: 'base', filter: ANY, attributes: ['invocationId', ...REPLICATION_ATTRIBUTES] },
+      'its NTDS Settings',
+    ),
     findEntries(
       connection,
       {
@@ -137,6 +144,7 @@ export async function readDomainController(connection: LdapConnection, warn: War
     domainSid: head.domainSid,
     vector: { ...head.replicated, [invocationId]: highestCommittedUSN },
     tombstoneLifetime,
+    replication: replicationOf(ntds[0], head.head, rootDse.texts('currentTime')[0]),
   };
 }
 

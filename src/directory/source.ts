@@ -1,17 +1,31 @@
 import { DirectoryError, type DirectorySession, type DirectorySource } from '../../streams/directory-source.ts';
 import type { Position } from '../../streams/position.ts';
-import { type Candidate, chooseDomainController } from './choice.ts';
-import { type Credentials, givenUp, LdapConnection } from './connection.ts';
-import { type Endpoint, parseEndpoint, trustedCertificates } from './endpoint.ts';
+import { type Access, attempt, type Connect } from './attempt.ts';
+import { type Candidate, type FindCandidates, inDns, named, namingContextOf } from './candidates.ts';
+import { choose, type PassedOver, passedOver, type Terms, WrongSettings } from './choice.ts';
+import type { LdapConnection } from './connection.ts';
+import { trustedCertificates } from './endpoint.ts';
 import type { Warn } from './entry.ts';
+import { wellAgain } from './fail-back.ts';
 import { failed } from './failure.ts';
+import { checkCovers, checkLag, checkServes, Unfit } from './fitness.ts';
+import { Names } from './names.ts';
 import { resumeFrom } from './resume.ts';
-import { readDomainController } from './root-dse.ts';
+import { type DomainController, readDomainController } from './root-dse.ts';
 import { LdapSession } from './session.ts';
+import { Standing } from './standing.ts';
 
 export interface DirectorySettings {
   /** ldaps://HOST[:PORT], or ldap://HOST[:PORT] with StartTLS, each naming one domain controller; in order of preference. */
-  readonly urls: readonly string[];
+  readonly urls?: readonly string[] | undefined;
+  /** Instead of urls: the DNS name of the domain, whose domain controllers are found by SRV records. */
+  readonly domain?: string | undefined;
+  /** With domain: the Active Directory site whose domain controllers are preferred. */
+  readonly site?: string | undefined;
+  /** With domain. Default ldaps; ldap is secured with StartTLS. */
+  readonly protocol?: 'ldaps' | 'ldap' | undefined;
+  /** IP addresses, with a port or without, of the DNS servers to ask; without it, those of this system. */
+  readonly dnsServers?: readonly string[] | undefined;
   /** A DN, a userPrincipalName or DOMAIN\name. */
   readonly bindDn: string;
   /** Asked at each logon, so that a changed file counts. */
@@ -20,15 +34,21 @@ export interface DirectorySettings {
   readonly caFile?: string | undefined;
   /** Sends the password over ldap:// without encryption. */
   readonly allowClearText?: boolean | undefined;
-  /** Milliseconds within which the server has to answer, connecting and logging on included. Default 5,000. */
+  /** Milliseconds in which a domain controller has to be ready to be read, and then to give each answer. Default 5,000. */
   readonly deadline?: number | undefined;
+  /** Milliseconds that a domain controller may be behind the stored position. Default 3,600,000. */
+  readonly maxLag?: number | undefined;
+  /** Milliseconds between two probes of better domain controllers than the one in use. Default 30,000. */
+  readonly probeEvery?: number | undefined;
+  /** Milliseconds for which a better one has to be well before it is gone back to. Default 120,000. */
+  readonly failBackAfter?: number | undefined;
   /** Observations of one page at most. Default 500. */
   readonly pageSize?: number | undefined;
   /** Milliseconds that the first entry of a full read, and of the first read after opening, may take. Default 120,000, a domain controller's own limit. */
   readonly patience?: number | undefined;
   /** Milliseconds between two heartbeats. Default 60,000. */
   readonly heartbeat?: number | undefined;
-  /** Told of values and entries that were set aside. */
+  /** Told of values and entries that were set aside, and of DNS that does not answer. */
   readonly warn?: Warn | undefined;
 }
 
@@ -38,58 +58,165 @@ export interface DirectorySettings {
  * @throws DirectoryError of kind 'configuration' when an address is wrong
  */
 export function ldapDirectorySource(settings: DirectorySettings): DirectorySource {
-  const { urls, deadline = 5_000, pageSize = 500, patience = 120_000, heartbeat = 60_000, warn = () => {} } = settings;
-  if (urls.length === 0) throw new DirectoryError('configuration', 'No domain controller is named');
-  const endpoints = urls.map((url) => parseEndpoint(url, settings.allowClearText === true));
-
-  const open = async (find: (namingContext: string) => Position | undefined, signal: AbortSignal): Promise<DirectorySession> => {
-    const ca = trustedCertificates(settings.caFile);
-    const credentials: Credentials = { dn: settings.bindDn, password: await readPassword(settings) };
-    // Until the session is there the signal ends whatever is under way, also where a server that hangs is waited for.
-    const opened: LdapConnection[] = [];
-    const giveUp = () => {
-      for (const connection of opened) connection.fail(givenUp(signal));
-    };
-    const connect = async (endpoint: Endpoint, address?: string): Promise<LdapConnection> => {
-      const connection = await LdapConnection.open({ endpoint, address, ca, deadline }, credentials, signal);
-      opened.push(connection);
-      if (signal.aborted) giveUp();
-      return connection;
-    };
-    const reach = async (endpoint: Endpoint): Promise<Candidate & { endpoint: Endpoint }> => {
-      const connection = await connect(endpoint);
-      try {
-        return { endpoint, connection, here: await readDomainController(connection, warn) };
-      } catch (error) {
-        await connection[Symbol.asyncDispose]();
-        throw error;
-      }
-    };
-    signal.addEventListener('abort', giveUp, { once: true });
-    try {
-      const { endpoint, connection, here, stored } = await chooseDomainController(
-        endpoints.map((endpoint) => () => reach(endpoint)),
-        find,
-      );
-      try {
-        // A name can stand for several servers: the second connection goes to the very one that answered.
-        const control = await connect(endpoint, connection.address);
-        return await LdapSession.start(connection, control, here, resumeFrom(stored, here), { pageSize, patience, heartbeat, warn });
-      } catch (error) {
-        await connection[Symbol.asyncDispose]();
-        throw error;
-      }
-    } finally {
-      signal.removeEventListener('abort', giveUp);
-    }
-  };
-  return { name: endpoints.map(({ url }) => url).join(', '), open };
+  return new LdapDirectorySource(settings);
 }
 
-async function readPassword({ password }: DirectorySettings): Promise<string> {
-  try {
-    return await password();
-  } catch (error) {
-    throw failed('configuration', 'The password for the directory cannot be read', error);
+type FindPosition = (namingContext: string) => Position | undefined;
+
+/** A domain controller that has passed the checks. */
+interface Checked {
+  readonly connection: LdapConnection;
+  readonly here: DomainController;
+}
+
+/** One on which a session has begun. */
+interface Taken extends Checked {
+  readonly candidate: Candidate;
+  readonly session: LdapSession;
+  readonly behind: boolean;
+}
+
+class LdapDirectorySource implements DirectorySource {
+  readonly name: string;
+  readonly #settings: ReturnType<typeof complete>;
+  readonly #names: Names;
+  readonly #findCandidates: FindCandidates;
+  readonly #standing: Standing;
+  #candidates: readonly Candidate[] = [];
+  /** Of the last session, until that is told to have failed. */
+  #inUse: Candidate | undefined;
+  /** Of the domain that is listened to, once that is known. */
+  #namingContext: string | undefined;
+
+  constructor(settings: DirectorySettings) {
+    this.#settings = complete(settings);
+    const { urls = [], domain, dnsServers, allowClearText, deadline, failBackAfter, warn } = this.#settings;
+    if ((urls.length === 0) === (domain === undefined))
+      throw new DirectoryError('configuration', 'No domain controller is named: expected either urls or a domain');
+    this.#names = new Names(dnsServers, deadline);
+    this.#standing = new Standing(failBackAfter);
+    if (domain === undefined) {
+      const candidates = named(urls, allowClearText);
+      this.#findCandidates = () => Promise.resolve(candidates);
+      this.name = candidates.map(({ endpoint }) => endpoint.url).join(', ');
+    } else {
+      this.#findCandidates = inDns({ ...this.#settings, domain }, this.#names, warn);
+      this.#namingContext = namingContextOf(domain);
+      this.name = domain;
+    }
   }
+
+  async open(find: FindPosition, signal: AbortSignal): Promise<DirectorySession> {
+    this.#inUse = undefined;
+    const access = await this.#access();
+    this.#candidates = await this.#findCandidates(signal);
+    const order = this.#standing.order(this.#candidates);
+    /** Whose domains are compared as long as none is known to be the right one. */
+    const asked: DomainController[] = [];
+    const take = (candidate: Candidate, { passedOver: tried, behind }: Terms): Promise<Taken> =>
+      attempt(candidate.endpoint, access, signal, async (connect) => {
+        const checked = await this.#check(connect, asked);
+        const stored = find(checked.here.namingContext);
+        if (!behind) checkLag(checked.here, stored, this.#settings.maxLag);
+        const putOff = behind ? [] : this.#putOff(order, candidate);
+        const session = await this.#start(checked, connect, stored, [...tried, ...putOff]);
+        return { ...checked, candidate, behind, session };
+      });
+    const taken = await choose(order, take, (candidate, error) => this.#standing.failed(candidate, error), signal);
+    this.#inUse = taken.candidate;
+    this.#namingContext ??= taken.here.namingContext;
+    this.#standing.taken(taken.candidate);
+    this.#lookForBetter(taken, find);
+    return taken.session;
+  }
+
+  failed(error: DirectoryError): boolean {
+    const candidate = this.#inUse;
+    this.#inUse = undefined;
+    if (error.failure === 'preferred') return true;
+    // Where no session was opened all have been tried. And a refused password or position is not for another one to try.
+    if (candidate === undefined || error.failure === 'credentials' || error.failure === 'position') return false;
+    this.#standing.failed(candidate, error);
+    return this.#candidates.some((each) => this.#standing.failure(each) === undefined);
+  }
+
+  async #access(): Promise<Access> {
+    const { bindDn, password, caFile, deadline } = this.#settings;
+    const ca = trustedCertificates(caFile);
+    try {
+      return { ca, deadline, lookup: this.#names.lookup, credentials: { dn: bindDn, password: await password() } };
+    } catch (error) {
+      throw failed('configuration', 'The password for the directory cannot be read', error);
+    }
+  }
+
+  /** @param asked those that were asked before, which this one is added to */
+  async #check(connect: Connect, asked: DomainController[]): Promise<Checked> {
+    const connection = await connect();
+    const here = await readDomainController(connection, this.#settings.warn);
+    const [first] = asked;
+    asked.push(here);
+    if (this.#namingContext === undefined && first !== undefined && !isOf(here, first.namingContext)) {
+      throw new WrongSettings(
+        'configuration',
+        `${here.dc} is of ${here.namingContext}, but ${first.dc} of ${first.namingContext}: one domain each`,
+      );
+    }
+    if (this.#namingContext !== undefined && !isOf(here, this.#namingContext))
+      throw new Unfit('configuration', here.dc, `it is of ${here.namingContext}, not of ${this.#namingContext}`);
+    checkServes(here);
+    return { connection, here };
+  }
+
+  async #start(
+    { connection, here }: Checked,
+    connect: Connect,
+    stored: Position | undefined,
+    passedOver: readonly PassedOver[],
+  ): Promise<LdapSession> {
+    // A name can stand for several servers: the second connection goes to the very one that answered.
+    const control = await connect(connection.address);
+    return await LdapSession.start(connection, control, here, resumeFrom(stored, here), { ...this.#settings, passedOver });
+  }
+
+  /** Better ones that are not even tried, since they have failed. */
+  #putOff(order: readonly Candidate[], taken: Candidate): PassedOver[] {
+    return order.slice(order.indexOf(taken) + 1).flatMap((candidate) => {
+      const error = this.#standing.failure(candidate);
+      return candidate.rank < taken.rank && error !== undefined ? passedOver({ candidate, error }) : [];
+    });
+  }
+
+  /** Ends the session when a better domain controller is well again, as a lost connection would. */
+  #lookForBetter({ candidate, connection, here, behind }: Taken, find: FindPosition): void {
+    const preferred = this.#candidates.filter((each) => each !== candidate && (behind || each.rank < candidate.rank));
+    if (preferred.length === 0) return;
+    const { maxLag, probeEvery } = this.#settings;
+    const ended = new AbortController();
+    void connection.lost.then(() => ended.abort());
+    const probe = async ({ endpoint }: Candidate): Promise<string> =>
+      attempt(endpoint, await this.#access(), ended.signal, async (connect) => {
+        const better = await this.#check(connect, []);
+        await using _ = better.connection;
+        if (better.here.invocationId === here.invocationId) throw new Unfit('unavailable', here.dc, 'it is the one in use');
+        checkLag(better.here, find(better.here.namingContext), maxLag);
+        checkCovers(better.here, here.vector);
+        return better.here.dc;
+      });
+    wellAgain({ preferred, probe, standing: this.#standing, every: probeEvery }, ended.signal).then(
+      (dc) => dc && connection.fail(new DirectoryError('preferred', `${dc} is well again, and preferred to ${here.dc}`)),
+      (error) => connection.fail(failed('unavailable', 'Looking for a better domain controller failed', error)),
+    );
+  }
+}
+
+/** With what is said where nothing is. */
+function complete(settings: DirectorySettings) {
+  const { deadline = 5_000, maxLag = 3_600_000, probeEvery = 30_000, failBackAfter = 120_000 } = settings;
+  const { pageSize = 500, patience = 120_000, heartbeat = 60_000, warn = () => {}, allowClearText = false } = settings;
+  return { ...settings, deadline, maxLag, probeEvery, failBackAfter, pageSize, patience, heartbeat, warn, allowClearText };
+}
+
+function isOf(here: DomainController, namingContext: string): boolean {
+  return here.namingContext.toLowerCase() === namingContext.toLowerCase();
 }

@@ -17,17 +17,9 @@ import type { Logger } from './logger.ts';
 /** The parts that the settings ask for; nothing is connected yet. What only shows to be wrong here is a ConfigurationError too. */
 
 export function directorySources({ directories }: Configuration, log: Logger): DirectorySource[] {
-  return directories.map(({ urls, bindDn, password, passwordFile, caFile, allowClearText, deadline }, index) => {
-    checkCaFile(`directories.${index}.caFile`, caFile);
-    return ldapDirectorySource({
-      urls,
-      bindDn,
-      password: secret(password, passwordFile),
-      caFile,
-      allowClearText,
-      deadline,
-      warn: (message) => log.warn(message),
-    });
+  return directories.map(({ password, passwordFile, ...settings }, index) => {
+    checkCaFile(`directories.${index}.caFile`, settings.caFile);
+    return ldapDirectorySource({ ...settings, password: secret(password, passwordFile), warn: (message) => log.warn(message) });
   });
 }
 

@@ -16,6 +16,8 @@ organizations:
     auth: { method: bearer, tokenFile: /etc/namesake/token }
     parkingAccounts: ['CORP\\ns-park-01', 'CORP\\ns-park-02']
 `;
+/** In it. */
+const URLS = "urls: ['ldaps://dc1.corp.example.test']";
 
 function read(
   text: string,
@@ -40,7 +42,13 @@ describe('settings', () => {
   it('have defaults for everything that need not be said', () => {
     const { configuration } = read(MINIMAL);
     expect(configuration.listener).toEqual({ readEvery: 30_000, readGap: 10, positionEvery: 60_000 });
-    expect(configuration.directories[0]).toMatchObject({ allowClearText: false, deadline: 5_000 });
+    expect(configuration.directories[0]).toMatchObject({
+      allowClearText: false,
+      deadline: 5_000,
+      maxLag: 3_600_000,
+      probeEvery: 30_000,
+      failBackAfter: 120_000,
+    });
     expect(configuration.organizations[0]).toMatchObject({ apiVersion: 'v9.1', allowClearText: false, deadline: 30_000 });
     expect(configuration.log).toEqual({});
   });
@@ -101,6 +109,33 @@ describe('settings', () => {
       /directories\.0\.urls\.0: expected ldaps:/,
     ],
     ['more than the address of a domain controller', MINIMAL.replace('.test', '.test/DC=corp'), /directories\.0\.urls\.0: expected ldaps:/],
+    ['neither urls nor a domain', MINIMAL.replace(/urls: .*/, "caFile: 'ca.pem'"), /directories\.0\.urls: expected either urls or domain/],
+    [
+      'both urls and a domain',
+      MINIMAL.replace('bindDn', 'domain: corp.example.test\n    bindDn'),
+      /directories\.0\.urls: expected either urls or domain/,
+    ],
+    [
+      'an address for a domain',
+      MINIMAL.replace(URLS, 'domain: ldaps://corp.example.test'),
+      /directories\.0\.domain: expected the DNS name/,
+    ],
+    [
+      'a site of no domain',
+      MINIMAL.replace('bindDn', 'site: Berlin\n    bindDn'),
+      /directories\.0\.site: expected only together with domain/,
+    ],
+    ['a site that is no name', MINIMAL.replace(URLS, 'domain: a.test\n    site: a.b'), /directories\.0\.site: expected the name of/],
+    [
+      'a protocol beside addresses that say it',
+      MINIMAL.replace('bindDn', 'protocol: ldap\n    bindDn'),
+      /directories\.0\.protocol: expected only together with domain/,
+    ],
+    [
+      'a DNS server without an address',
+      MINIMAL.replace(URLS, 'domain: a.test\n    dnsServers: [ns.example.test]'),
+      /directories\.0\.dnsServers\.0: expected an IP address/,
+    ],
     [
       'a user with a colon, which Basic authentication cannot send',
       MINIMAL.replace('bearer, tokenFile', "basic, user: 'corp:svc', passwordFile"),
@@ -118,6 +153,10 @@ describe('settings', () => {
   });
 
   it.each([
+    [
+      'a domain whose domain controllers DNS tells',
+      MINIMAL.replace(URLS, "domain: corp.example.test\n    site: Berlin-2\n    protocol: ldap\n    dnsServers: [10.0.0.1, '[::1]:5353']"),
+    ],
     ['http:// where it is allowed', MINIMAL.replace('https:', 'http:').replace('auth:', 'allowClearText: true\n    auth:')],
     [
       'a logon to the brokers with TLS',

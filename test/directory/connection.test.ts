@@ -15,7 +15,7 @@ import {
   noticeOfDisconnection,
   searchDone,
 } from '../support/ldap-server.ts';
-import { domainController, NEVER, nothingStored, type Script, scripted, settingsFor } from './scripted-dc.ts';
+import { domainController, NEVER, nothingStored, type Script, scripted, settingsFor, urlOf } from './scripted-dc.ts';
 
 /** Opens, and gives what it failed with. */
 async function failure(script: Script | Answer, more: Parameters<typeof scripted>[1] = {}) {
@@ -55,8 +55,8 @@ describe('a logon', () => {
 
   it('tries a refused password once only', async () => {
     await using dc = await scripted({ logon: ({ id }, client) => void client.send(bindResponse(id, 49)) });
-    const { urls } = settingsFor(dc.server);
-    const source = ldapDirectorySource(settingsFor(dc.server, { urls: [...urls, ...urls] }));
+    const urls = [urlOf(dc.server), urlOf(dc.server)];
+    const source = ldapDirectorySource(settingsFor(dc.server, { urls }));
     await expect(source.open(nothingStored, NEVER)).rejects.toMatchObject({ failure: 'credentials' });
     expect(dc.server.requests.filter(({ operation }) => operation === 0x60)).toHaveLength(1);
   });

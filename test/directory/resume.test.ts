@@ -21,6 +21,7 @@ const here: DomainController = {
   highestCommittedUSN: '9007199254740993',
   vector: { [INVOCATION_ID]: '9007199254740993', [THIRD]: '12' },
   tombstoneLifetime: 60 * DAY,
+  replication: { isReadOnly: false, isOutbound: true, lastHeard: new Map(), now: NOW },
 };
 const stored: PositionInput = {
   namingContext: NC,

@@ -24,6 +24,8 @@ export interface Script {
   readonly extended?: Answer;
   readonly rootDse?: Attributes;
   readonly invocationId?: Buffer;
+  /** Of its NTDS Settings. */
+  readonly ntds?: Attributes;
   readonly notification?: Answer;
   /** Of the naming context's head. */
   readonly head?: Attributes;
@@ -63,7 +65,8 @@ export function domainController(script: Script = {}): Answer {
     }
     if (controls.has(NOTIFICATION)) return script.notification?.(request, client);
     if (baseDN === '') entry('', Object.fromEntries(request.attributes.map((name) => [name, rootDse[name] ?? []])));
-    else if (baseDN.startsWith('CN=NTDS')) entry(baseDN, { invocationId: [script.invocationId ?? Buffer.from([...Array(16).keys()])] });
+    else if (baseDN.startsWith('CN=NTDS'))
+      entry(baseDN, { invocationId: [script.invocationId ?? Buffer.from([...Array(16).keys()])], ...script.ntds });
     else if (baseDN.startsWith('CN=Partitions')) entry('CN=CORP', { nETBIOSName: ['CORP'] });
     else if (baseDN.startsWith('CN=Directory Service,')) entry(baseDN, lifetime);
     else if (baseDN.startsWith('CN=Sites,'))
@@ -102,8 +105,12 @@ export async function scripted(script: Script | Answer, more: Partial<DirectoryS
   return { server, source: ldapDirectorySource(settingsFor(server, more)), [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
 }
 
+export function urlOf({ port }: LdapServer): string {
+  return `ldap://127.0.0.1:${port}`;
+}
+
 export function settingsFor(server: LdapServer, more: Partial<DirectorySettings> = {}): DirectorySettings {
-  const urls = [`ldap://127.0.0.1:${server.port}`];
+  const urls = [urlOf(server)];
   return { urls, bindDn: 'svc@corp.example.test', password: () => 'correct horse', allowClearText: true, deadline: 1_000, ...more };
 }
 

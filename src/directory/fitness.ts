@@ -1,0 +1,71 @@
+import { DirectoryError, type DirectoryFailure } from '../../streams/directory-source.ts';
+import { covers, coversAll, type Vector } from '../../streams/origin.ts';
+import type { Position } from '../../streams/position.ts';
+import type { DomainController } from './root-dse.ts';
+
+/** A domain controller that answers and must not be listened to. */
+export class Unfit extends DirectoryError {
+  readonly dc: string;
+
+  constructor(failure: DirectoryFailure, dc: string, reason: string) {
+    super(failure, `${dc}: ${reason}`);
+    this.dc = dc;
+  }
+}
+
+/** One that has missed much of what was written elsewhere; better than none. */
+export class Behind extends Unfit {
+  /** Milliseconds since it last heard of what it lacks. */
+  readonly lag: number;
+
+  constructor(dc: string, reason: string, lag: number) {
+    super('unavailable', dc, reason);
+    this.lag = lag;
+  }
+}
+
+/**
+ * Checks that it serves DirSync, which takes a writable one that replicates to others (MS-DRSR 4.1.10.5.2).
+ *
+ * @throws Unfit
+ */
+export function checkServes({ dc, replication }: DomainController): void {
+  if (replication.isReadOnly) throw new Unfit('configuration', dc, 'it is a read-only domain controller, which serves no DirSync');
+  if (!replication.isOutbound)
+    throw new Unfit('unavailable', dc, 'its outbound replication is disabled, without which it serves no DirSync');
+}
+
+/**
+ * Checks that it has not missed for longer than `maxLag` milliseconds what was written elsewhere and has been seen there.
+ *
+ * @throws Behind
+ */
+export function checkLag(here: DomainController, stored: Position | undefined, maxLag: number): void {
+  if (stored === undefined || !showsVector(here)) return;
+  const { lastHeard, now } = here.replication;
+  for (const [invocationId, usn] of Object.entries(stored.seen)) {
+    // Of its own writes it lacks none, unless it was rolled back, which the stored position tells.
+    if (invocationId === here.invocationId || covers(here.vector, { invocationId, usn })) continue;
+    const elsewhere = invocationId === stored.invocationId ? stored.dc : `the database ${invocationId}`;
+    if (here.vector[invocationId] === undefined)
+      throw new Behind(here.dc, `it is behind: it has never heard of what was written on ${elsewhere}`, Number.POSITIVE_INFINITY);
+    const lag = now - (lastHeard.get(invocationId) ?? now);
+    if (lag > maxLag)
+      throw new Behind(here.dc, `it is behind: it last heard ${Math.round(lag / 60_000)} min ago of what is written on ${elsewhere}`, lag);
+  }
+}
+
+/**
+ * Checks that it has all of `seen`.
+ *
+ * @throws Behind
+ */
+export function checkCovers(here: DomainController, seen: Vector): void {
+  if (showsVector(here) && !coversAll(here.vector, seen))
+    throw new Behind(here.dc, 'it has not caught up yet with what has been read meanwhile', 0);
+}
+
+/** Where the account may not see the vector, nothing is there but what was written here. */
+function showsVector({ vector }: DomainController): boolean {
+  return Object.keys(vector).length > 1;
+}

@@ -1,0 +1,53 @@
+import { type LastHeard, lastHeard } from './last-heard.ts';
+import { type LdapEntry, valuesOf } from './message.ts';
+
+/** How a domain controller takes part in replication. */
+export interface Replication {
+  /** It is a read-only one (RODC). */
+  readonly isReadOnly: boolean;
+  /** Others get changes from it. */
+  readonly isOutbound: boolean;
+  readonly lastHeard: LastHeard;
+  /** Its clock, in milliseconds since 1970; that of the times. */
+  readonly now: number;
+}
+
+/** Of its NTDS Settings. */
+export const REPLICATION_ATTRIBUTES = ['msDS-isRODC', 'objectCategory', 'objectClass', 'options'] as const;
+
+/** NTDSDSA_OPT_DISABLE_OUTBOUND_REPL in `options` (MS-ADTS 6.1.1.2.2.1.2.1.1). */
+const OUTBOUND_DISABLED = 0x4;
+
+/**
+ * @param settings its NTDS Settings
+ * @param head of its naming context
+ * @param currentTime as rootDSE tells it
+ */
+export function replicationOf(settings: LdapEntry | undefined, head: LdapEntry | undefined, currentTime: string | undefined): Replication {
+  return {
+    isReadOnly: isReadOnly(settings),
+    isOutbound: (Number(textsOf(settings, 'options')[0] ?? 0) & OUTBOUND_DISABLED) === 0,
+    lastHeard: lastHeard(head),
+    now: timeOf(currentTime) ?? Date.now(),
+  };
+}
+
+/** Told in more than one way, not all of which every server has. */
+function isReadOnly(settings: LdapEntry | undefined): boolean {
+  return (
+    textsOf(settings, 'msDS-isRODC')[0] === 'TRUE' ||
+    textsOf(settings, 'objectClass').some((name) => name.toLowerCase() === 'ntdsdsaro') ||
+    textsOf(settings, 'objectCategory').some((dn) => /^CN=NTDS-DSA-RO,/i.test(dn))
+  );
+}
+
+function textsOf(entry: LdapEntry | undefined, name: string): string[] {
+  return valuesOf(entry, name).map(String);
+}
+
+/** GeneralizedTime in UTC: 20260102030405.0Z. */
+function timeOf(text: string | undefined): number | undefined {
+  const parts = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(?:[.,]\d+)?Z$/.exec(text ?? '')?.slice(1);
+  const [year = 0, month = 0, ...rest] = (parts ?? []).map(Number);
+  return parts && Date.UTC(year, month - 1, ...rest);
+}
