@@ -117,9 +117,6 @@ const Directory = either(
       deadline: duration
         .prefault('5s')
         .describe('longest wait until a domain controller is ready to be read, and then for each of its answers'),
-      maxLag: duration
-        .prefault('1h')
-        .describe('a domain controller that has not heard for longer of what is written on the others is taken only if no other is left'),
       probeEvery: duration.prefault('30s').describe('look this often whether a better domain controller than the one in use is well again'),
       failBackAfter: duration.prefault('2m').describe('go back to a better domain controller once it has been well for so long'),
     })
@@ -262,7 +259,9 @@ export const Configuration = z.strictObject({
         .describe('read everything and compare it with what is known this often, although no position was lost; 0s: never'),
       maxLag: duration
         .prefault('1h')
-        .describe('how long a domain controller may lag behind: for so long what is older than known is not taken for true'),
+        .describe(
+          'how long a domain controller may lag behind: for so long what is older than known is not taken for true; one that lags longer is read only if no other is left',
+        ),
       deletionLimit: z
         .strictObject({
           count: z.int().min(0).default(50).describe('report no more deletions than this of one read before a person accepts them'),

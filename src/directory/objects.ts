@@ -113,7 +113,8 @@ function refused(result: LdapResult, what: string): Error {
 }
 
 function toWhole(entry: LdapEntry, warn: Warn): (Observation & { readonly writes: Record<string, AttributeWrite> }) | undefined {
-  const observation = toObservation(entry, warn, true);
+  // What cannot be used of it was warned about when the directory reported it.
+  const observation = toObservation(entry, () => {}, true);
   return observation && { ...observation, writes: writesOf(entry, warn) };
 }
 

@@ -26,6 +26,8 @@ export interface SessionSettings {
  * reader is busy; `control` has the change notification and everything that is answered at once.
  */
 export class LdapSession implements DirectorySession {
+  readonly via = 'dirsync';
+  readonly limits: readonly string[] = [];
   readonly namingContext: string;
   readonly domain: string;
   readonly dc: string;

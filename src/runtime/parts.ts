@@ -16,10 +16,11 @@ import type { Logger } from './logger.ts';
 
 /** The parts that the settings ask for; nothing is connected yet. What only shows to be wrong here is a ConfigurationError too. */
 
-export function directorySources({ directories }: Configuration, log: Logger): DirectorySource[] {
+export function directorySources({ directories, listener }: Configuration, log: Logger): DirectorySource[] {
+  const { maxLag } = listener;
   return directories.map(({ password, passwordFile, ...settings }, index) => {
     checkCaFile(`directories.${index}.caFile`, settings.caFile);
-    return ldapDirectorySource({ ...settings, password: secret(password, passwordFile), warn: (message) => log.warn(message) });
+    return ldapDirectorySource({ ...settings, maxLag, password: secret(password, passwordFile), warn: (message) => log.warn(message) });
   });
 }
 

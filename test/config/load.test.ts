@@ -41,11 +41,17 @@ function problemsOf(text: string, sources: Parameters<typeof read>[1] = {}): str
 describe('settings', () => {
   it('have defaults for everything that need not be said', () => {
     const { configuration } = read(MINIMAL);
-    expect(configuration.listener).toEqual({ readEvery: 30_000, readGap: 10, positionEvery: 60_000 });
+    expect(configuration.listener).toEqual({
+      readEvery: 30_000,
+      readGap: 10,
+      positionEvery: 60_000,
+      compareEvery: 604_800_000,
+      maxLag: 3_600_000,
+      deletionLimit: { count: 50, percent: 5 },
+    });
     expect(configuration.directories[0]).toMatchObject({
       allowClearText: false,
       deadline: 5_000,
-      maxLag: 3_600_000,
       probeEvery: 30_000,
       failBackAfter: 120_000,
     });

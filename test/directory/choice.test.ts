@@ -3,8 +3,8 @@ import { type DirectorySettings, ldapDirectorySource } from '../../src/directory
 import { DirectoryError } from '../../streams/directory-source.ts';
 import type { Position } from '../../streams/position.ts';
 import { searchDone } from '../support/ldap-server.ts';
-import { invocationId, ScriptedDc, settingsOf, storedPosition, vectorOf } from './scripted-dcs.ts';
 import { NC, NEVER, nothingStored, type Script } from './scripted-dc.ts';
+import { invocationId, ScriptedDc, settingsOf, storedPosition, vectorOf } from './scripted-dcs.ts';
 
 /** Nobody listens there. */
 const CLOSED = 'ldap://127.0.0.1:1';

@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { type DirectorySettings, ldapDirectorySource } from '../../src/directory/source.ts';
 import { DirectoryError } from '../../streams/directory-source.ts';
 import { DnsServer } from '../support/dns-server.ts';
-import { ScriptedDc, settingsOf } from './scripted-dcs.ts';
 import { NEVER, nothingStored } from './scripted-dc.ts';
+import { ScriptedDc, settingsOf } from './scripted-dcs.ts';
 
 const DOMAIN = 'corp.example.test';
 const EVERYWHERE = `_ldap._tcp.dc._msdcs.${DOMAIN}`;

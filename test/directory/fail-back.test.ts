@@ -4,8 +4,8 @@ import { wellAgain } from '../../src/directory/fail-back.ts';
 import { ldapDirectorySource } from '../../src/directory/source.ts';
 import { Standing } from '../../src/directory/standing.ts';
 import { DirectoryError, type DirectorySession } from '../../streams/directory-source.ts';
-import { invocationId, ScriptedDc, settingsOf, storedPosition, vectorOf } from './scripted-dcs.ts';
 import { NEVER, nothingStored } from './scripted-dc.ts';
+import { invocationId, ScriptedDc, settingsOf, storedPosition, vectorOf } from './scripted-dcs.ts';
 
 const MINUTE = 60_000;
 const EVERY = 30_000;
