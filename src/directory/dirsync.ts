@@ -1,5 +1,5 @@
 import { Ber, BerWriter, Control, FilterParser } from 'ldapts';
-import { DirectoryError, type Page, type PageReader } from '../../streams/directory-source.ts';
+import { DirectoryError, type Page } from '../../streams/directory-source.ts';
 import type { Observation } from '../../streams/observation.ts';
 import type { Vector } from '../../streams/origin.ts';
 import { Position, type PositionInput } from '../../streams/position.ts';
@@ -7,18 +7,14 @@ import { BerCursor, BerError, Tag } from './ber.ts';
 import type { LdapConnection } from './connection.ts';
 import { DIRSYNC } from './controls.ts';
 import { vectorOfCookie } from './cookie.ts';
-import { toObservation, WATCHED_ATTRIBUTES, type Warn } from './entry.ts';
+import { toObservation, USER_FILTER, WATCHED_ATTRIBUTES } from './entry.ts';
 import { inWords, ResultCode, refusal } from './failure.ts';
 import type { LdapResult } from './message.ts';
+import { isObjectSecurity } from './method.ts';
+import type { Reader, ReaderSettings } from './reader.ts';
 import { BlobError } from './records.ts';
-import { type DomainController, readRootDse } from './root-dse.ts';
+import { readRootDse } from './root-dse.ts';
 import { EntryStream, type SearchEnd } from './search.ts';
-
-/** Nothing but the class: a deleted object loses objectCategory, and a filter on anything that changes hides what leaves it. */
-export const USER_FILTER = '(objectClass=user)';
-
-/** None: the account has the right to all changes. */
-export const DIRSYNC_FLAGS = 0;
 
 /** Of one answer; servers take at least 1 MiB and at most a thousand objects. */
 const MAX_BYTES = 0x20_0000;
@@ -44,29 +40,30 @@ export function decodeDirSync(value: Buffer): { more: boolean; cookie: Buffer } 
 }
 
 class DirSyncControl extends Control {
+  readonly #flags: number;
   readonly #cookie: Buffer;
 
-  constructor(cookie: Buffer) {
+  constructor(flags: number, cookie: Buffer) {
     // Not critical would be an ordinary search for a server that does not know it.
     super(DIRSYNC, { critical: true });
+    this.#flags = flags;
     this.#cookie = cookie;
   }
 
   protected override writeControl(writer: BerWriter): void {
-    writer.writeBuffer(encodeDirSync(DIRSYNC_FLAGS, MAX_BYTES, this.#cookie), Ber.OctetString);
+    writer.writeBuffer(encodeDirSync(this.#flags, MAX_BYTES, this.#cookie), Ber.OctetString);
   }
 }
 
-export interface DirSyncSettings {
-  readonly here: DomainController;
-  readonly pageSize: number;
-  /** Milliseconds that the first entry may take. */
-  readonly patience: number;
-  readonly warn: Warn;
+export interface DirSyncSettings extends ReaderSettings {
+  /** Of the control. */
+  readonly flags: number;
+  /** What to make of it that this domain controller gives nothing by DirSync. */
+  readonly onRefusal: (error: DirectoryError) => DirectoryError;
 }
 
 /** Reads from a cookie, or everything, in as many answers as the server makes of it. */
-export class DirSyncReader implements PageReader {
+export class DirSyncReader implements Reader {
   readonly #connection: LdapConnection;
   readonly #settings: DirSyncSettings;
   /** What had been seen before this read. */
@@ -124,7 +121,7 @@ export class DirSyncReader implements PageReader {
         scope: 'sub',
         filter: FilterParser.parseString(USER_FILTER),
         attributes: WATCHED_ATTRIBUTES,
-        controls: [new DirSyncControl(this.#cookie)],
+        controls: [new DirSyncControl(this.#settings.flags, this.#cookie)],
       },
       'the DirSync read',
     );
@@ -152,7 +149,7 @@ export class DirSyncReader implements PageReader {
       source: 'dirsync',
       filter: USER_FILTER,
       attributes: [...WATCHED_ATTRIBUTES],
-      flags: DIRSYNC_FLAGS,
+      flags: this.#settings.flags,
       domainSid,
       cookie: this.#cookie.toString('base64'),
       // In the middle of a read anything may still be to come. At its end the cookie tells of the writes on other domain controllers;
@@ -188,12 +185,12 @@ export class DirSyncReader implements PageReader {
     if (this.#cookie.length > 0 && isCookieRefusal(result)) {
       return new DirectoryError('position', `${name}: the stored position was refused (${inWords(result)})`);
     }
+    const { flags, here, onRefusal } = this.#settings;
     const error = refusal(result, `${name}: the DirSync read`);
-    if (result.code !== ResultCode.insufficientAccessRights) return error;
-    return new DirectoryError(
-      'rights',
-      `${error.message}: the account needs "Replicating Directory Changes" (DS-Replication-Get-Changes) on ${this.#settings.here.namingContext}`,
-    );
+    if (error.failure !== 'rights' && error.failure !== 'configuration') return error;
+    if (result.code !== ResultCode.insufficientAccessRights || isObjectSecurity(flags)) return onRefusal(error);
+    const needs = `the account needs "Replicating Directory Changes" (DS-Replication-Get-Changes) on ${here.namingContext}`;
+    return onRefusal(new DirectoryError('rights', `${error.message}: ${needs}`));
   }
 
   #nonsense(what: string): DirectoryError {

@@ -4,6 +4,9 @@ import { printable } from './failure.ts';
 import { guidText, sidText } from './identifiers.ts';
 import type { LdapAttribute, LdapEntry } from './message.ts';
 
+/** Nothing but the class: a deleted object loses objectCategory, and a filter on anything that changes hides what leaves it. */
+export const USER_FILTER = '(objectClass=user)';
+
 /** What can be cleared of a user: the rest is mandatory. */
 const CLEARABLE = ['userPrincipalName', 'displayName', 'givenName', 'sn', 'mail'] as const;
 

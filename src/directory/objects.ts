@@ -118,7 +118,8 @@ function toWhole(entry: LdapEntry, warn: Warn): (Observation & { readonly writes
   return observation && { ...observation, writes: writesOf(entry, warn) };
 }
 
-function writesOf(entry: LdapEntry, warn: Warn): Record<string, AttributeWrite> {
+/** Empty, after a warning, where its replication metadata are none. */
+export function writesOf(entry: LdapEntry, warn: Warn): Record<string, AttributeWrite> {
   const { dn } = entry;
   const [value] = valuesOf(entry, 'replPropertyMetaData');
   if (value === undefined) return {};

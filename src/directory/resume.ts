@@ -1,8 +1,10 @@
 import type { DirectorySession } from '../../streams/directory-source.ts';
+import type { Vector } from '../../streams/origin.ts';
 import type { Position } from '../../streams/position.ts';
-import { DIRSYNC_FLAGS, USER_FILTER } from './dirsync.ts';
-import { WATCHED_ATTRIBUTES } from './entry.ts';
+import { USER_FILTER, WATCHED_ATTRIBUTES } from './entry.ts';
+import type { Method } from './method.ts';
 import type { DomainController } from './root-dse.ts';
+import { decodeWatermarks } from './watermarks.ts';
 
 const DAY = 86_400_000;
 
@@ -11,38 +13,68 @@ const DAY = 86_400_000;
  *
  * @param now milliseconds since 1970
  */
-export function resumeFrom(stored: Position | undefined, here: DomainController, now = Date.now()): DirectorySession['resume'] {
+export function resumeFrom(
+  stored: Position | undefined,
+  here: DomainController,
+  method: Method,
+  now = Date.now(),
+): DirectorySession['resume'] {
   if (stored === undefined) return { position: undefined, reason: 'first start' };
-  const reason = ofAnotherRead(stored, here) ?? ofAnotherDatabase(stored, here) ?? tooOld(stored, here, now);
+  const reason =
+    ofAnotherDomain(stored, here) ??
+    ofAnotherMethod(stored, method) ??
+    ofAnotherDatabase(stored, here, method) ??
+    tooOld(stored, here, now);
   return reason === undefined ? { position: stored } : { position: undefined, reason };
 }
 
-/** A position continues the very read that it comes from, and no other. */
-function ofAnotherRead(stored: Position, here: DomainController): string | undefined {
+/** How far other domain controllers were read by uSNChanged, so that coming back to one of them is no start from nothing. */
+export function watermarksElsewhere(stored: Position | undefined, here: DomainController, method: Method, now = Date.now()): Vector {
+  if (stored === undefined || (ofAnotherDomain(stored, here) ?? ofAnotherMethod(stored, method) ?? tooOld(stored, here, now)) !== undefined)
+    return {};
+  return decodeWatermarks(stored)?.usns ?? {};
+}
+
+function ofAnotherDomain(stored: Position, here: DomainController): string | undefined {
   if (stored.namingContext !== here.namingContext)
     return `the stored position is of the naming context ${stored.namingContext}, not of ${here.namingContext}`;
   // Where one of them is not known, nothing says that they differ.
-  if (stored.domainSid !== '' && here.domainSid !== '' && stored.domainSid !== here.domainSid)
-    return `the domain was built anew: its objectSid is ${here.domainSid}, not ${stored.domainSid} as stored`;
-  if (stored.source !== 'dirsync') return `the stored position was read by uSNChanged, and DirSync is used now`;
+  if (stored.domainSid === '' || here.domainSid === '' || stored.domainSid === here.domainSid) return undefined;
+  return `the domain was built anew: its objectSid is ${here.domainSid}, not ${stored.domainSid} as stored`;
+}
+
+/** A position continues the very read that it comes from, and no other. */
+function ofAnotherMethod(stored: Position, method: Method): string | undefined {
+  if (stored.source !== method.source)
+    return `the stored position was read by ${NAMES[stored.source]}, and ${NAMES[method.source]} is used now`;
   if (stored.filter !== USER_FILTER) return `the stored position was read with the filter ${stored.filter}, not ${USER_FILTER}`;
   if (stored.attributes.join() !== WATCHED_ATTRIBUTES.join())
     return `the stored position was read with other attributes: ${stored.attributes.join(', ')}`;
-  if (stored.flags !== DIRSYNC_FLAGS) return `the stored position was read with the DirSync flags ${stored.flags}, not ${DIRSYNC_FLAGS}`;
-  return undefined;
+  if (method.source === 'dirsync') {
+    if (stored.flags === method.flags) return undefined;
+    return `the stored position was read with the DirSync flags ${stored.flags}, not ${method.flags}`;
+  }
+  const base = decodeWatermarks(stored)?.base;
+  if (base === undefined) return 'the stored position cannot be understood';
+  return base === method.base ? undefined : `the stored position is of what is below ${base}, not of ${method.base}`;
 }
 
-function ofAnotherDatabase(stored: Position, here: DomainController): string | undefined {
-  const isSame = stored.invocationId === here.invocationId;
-  if (!isSame && stored.dc.toLowerCase() === here.dc.toLowerCase())
-    return `the database of ${here.dc} was restored: its invocationId is ${here.invocationId}, not ${stored.invocationId} as stored`;
+const NAMES = { dirsync: 'DirSync', usn: 'uSNChanged' } as const;
+
+function ofAnotherDatabase(stored: Position, here: DomainController, { source }: Method): string | undefined {
+  const { invocationId, dc, highestCommittedUSN } = here;
+  const isSame = stored.invocationId === invocationId;
+  if (!isSame && stored.dc.toLowerCase() === dc.toLowerCase())
+    return `the database of ${dc} was restored: its invocationId is ${invocationId}, not ${stored.invocationId} as stored`;
+  const watermark = decodeWatermarks(stored)?.usns[invocationId];
   // Also of one that was left since: what others have seen of it, it must have written.
-  for (const usn of [isSame ? stored.highestCommittedUSN : undefined, stored.seen[here.invocationId]]) {
-    if (usn !== undefined && BigInt(here.highestCommittedUSN) < BigInt(usn))
-      return `the database of ${here.dc} was rolled back: its highestCommittedUSN is ${here.highestCommittedUSN}, and was ${usn}`;
+  for (const usn of [isSame ? stored.highestCommittedUSN : undefined, stored.seen[invocationId], watermark]) {
+    if (usn !== undefined && BigInt(highestCommittedUSN) < BigInt(usn))
+      return `the database of ${dc} was rolled back: its highestCommittedUSN is ${highestCommittedUSN}, and was ${usn}`;
   }
-  if (isSame || stored.invocationId in here.vector || here.invocationId in stored.seen) return undefined;
-  return `${here.dc} is a domain controller that knows nothing of ${stored.dc}, where the stored position was read`;
+  if (source === 'usn') return watermark === undefined ? `${dc} was never read by uSNChanged before` : undefined;
+  if (isSame || stored.invocationId in here.vector || invocationId in stored.seen) return undefined;
+  return `${dc} is a domain controller that knows nothing of ${stored.dc}, where the stored position was read`;
 }
 
 /** Deletions of longer ago are forgotten. */

@@ -24,6 +24,7 @@ export interface DomainController {
   readonly domainSid: string;
   /** What it has seen of the writes on every domain controller, itself included. */
   readonly vector: Vector;
+  readonly hasDirSync: boolean;
   /** Milliseconds for which deletions are remembered. */
   readonly tombstoneLifetime: number;
   readonly replication: Replication;
@@ -92,13 +93,7 @@ export async function readDomainController(connection: LdapConnection, warn: War
     'supportedControl',
   ]);
   const controls = rootDse.texts('supportedControl');
-  for (const [oid, what] of [
-    [DIRSYNC, 'DirSync'],
-    [NOTIFICATION, 'change notification'],
-  ] as const) {
-    if (!controls.includes(oid))
-      throw new DirectoryError('configuration', `${connection.name}: no Active Directory domain controller: it has no ${what} (${oid})`);
-  }
+  if (!controls.includes(NOTIFICATION)) throw notOurs(connection.name, 'change notification', NOTIFICATION);
   if (rootDse.texts('isSynchronized')[0] === 'FALSE') {
     throw new DirectoryError('unavailable', `${connection.name}: the domain controller has not finished its first synchronization`);
   }
@@ -143,9 +138,15 @@ export async function readDomainController(connection: LdapConnection, warn: War
     highestCommittedUSN,
     domainSid: head.domainSid,
     vector: { ...head.replicated, [invocationId]: highestCommittedUSN },
+    hasDirSync: controls.includes(DIRSYNC),
     tombstoneLifetime,
     replication: replicationOf(ntds[0], head.head, rootDse.texts('currentTime')[0]),
   };
+}
+
+/** What the server is not. */
+export function notOurs(name: string, what: string, oid: string): DirectoryError {
+  return new DirectoryError('configuration', `${name}: no Active Directory domain controller: it has no ${what} (${oid})`);
 }
 
 async function readTombstoneLifetime(connection: LdapConnection, configurationNamingContext: string): Promise<number> {

@@ -6,10 +6,14 @@ import type { LdapConnection } from './connection.ts';
 import { DirSyncReader } from './dirsync.ts';
 import { DomainControllerNames } from './domain-controllers.ts';
 import type { Warn } from './entry.ts';
+import { limitsOf, type Method } from './method.ts';
 import { readNamingContext } from './naming-context.ts';
 import { registerNotification } from './notification.ts';
 import { readObjects } from './objects.ts';
+import type { Reader } from './reader.ts';
+import { resumeFrom, watermarksElsewhere } from './resume.ts';
 import { type DomainController, readRootDse } from './root-dse.ts';
+import { UsnReader } from './usn.ts';
 
 export interface SessionSettings {
   readonly pageSize: number;
@@ -17,23 +21,26 @@ export interface SessionSettings {
   readonly patience: number;
   /** Milliseconds between two questions on the connection that otherwise only waits. */
   readonly heartbeat: number;
+  readonly method: Method;
+  /** What to make of it that this domain controller gives nothing by DirSync. */
+  readonly onRefusal: (error: DirectoryError) => DirectoryError;
   readonly warn: Warn;
   readonly passedOver?: DirectorySession['passedOver'];
 }
 
 /**
- * Two connections to one domain controller: `reads` has nothing but the DirSync read, since it stands still while its
+ * Two connections to one domain controller: `reads` has nothing but the read of changes, since it stands still while its
  * reader is busy; `control` has the change notification and everything that is answered at once.
  */
 export class LdapSession implements DirectorySession {
-  readonly via = 'dirsync';
-  readonly limits: readonly string[] = [];
+  readonly via: DirectorySession['via'];
   readonly namingContext: string;
   readonly domain: string;
   readonly dc: string;
   readonly passedOver: DirectorySession['passedOver'];
   readonly invocationId: string;
   readonly tombstoneLifetime: number;
+  readonly limits: readonly string[];
   readonly resume: DirectorySession['resume'];
   readonly wakes: Observable<void>;
   readonly #reads: LdapConnection;
@@ -44,19 +51,21 @@ export class LdapSession implements DirectorySession {
   /** Replays, so that neither a wake nor a loss before the subscription is missed. */
   readonly #wakes = new ReplaySubject<void>(1);
   readonly #heartbeat: NodeJS.Timeout;
-  #reader: DirSyncReader | undefined;
+  readonly #stored: Position | undefined;
+  #reader: Reader | undefined;
 
   private constructor(
     reads: LdapConnection,
     control: LdapConnection,
     here: DomainController,
-    resume: DirectorySession['resume'],
+    stored: Position | undefined,
     settings: SessionSettings,
   ) {
     this.#reads = reads;
     this.#control = control;
     this.#here = here;
     this.#settings = settings;
+    this.#stored = stored;
     this.#names = new DomainControllerNames(control, { ...here, warn: settings.warn });
     this.namingContext = here.namingContext;
     this.domain = here.domain;
@@ -64,7 +73,9 @@ export class LdapSession implements DirectorySession {
     this.passedOver = settings.passedOver ?? [];
     this.invocationId = here.invocationId;
     this.tombstoneLifetime = here.tombstoneLifetime;
-    this.resume = resume;
+    this.via = settings.method.source;
+    this.limits = limitsOf(settings.method, here.namingContext);
+    this.resume = resumeFrom(stored, here, settings.method);
     this.wakes = this.#wakes.asObservable();
     this.#heartbeat = setInterval(() => this.#beat(), settings.heartbeat);
     for (const connection of [reads, control]) void connection.lost.then((error) => this.#end(error));
@@ -75,10 +86,10 @@ export class LdapSession implements DirectorySession {
     reads: LdapConnection,
     control: LdapConnection,
     here: DomainController,
-    resume: DirectorySession['resume'],
+    stored: Position | undefined,
     settings: SessionSettings,
   ): Promise<LdapSession> {
-    const session = new LdapSession(reads, control, here, resume, settings);
+    const session = new LdapSession(reads, control, here, stored, settings);
     try {
       await registerNotification(control, here.namingContext, () => session.#wakes.next());
     } catch (error) {
@@ -93,7 +104,7 @@ export class LdapSession implements DirectorySession {
     // after an absence of any length, can be that large; the opening has just shown that the server is alive.
     const patience = position === undefined || this.#reader === undefined ? this.#settings.patience : this.#reads.deadline;
     this.#reader?.abandon();
-    this.#reader = new DirSyncReader(this.#reads, { ...this.#settings, here: this.#here, patience }, position);
+    this.#reader = this.#readerFrom(position, patience);
     return this.#reader;
   }
 
@@ -115,6 +126,15 @@ export class LdapSession implements DirectorySession {
     clearInterval(this.#heartbeat);
     this.#wakes.complete();
     await Promise.all([this.#reads[Symbol.asyncDispose](), this.#control[Symbol.asyncDispose]()]);
+  }
+
+  #readerFrom(position: Position | undefined, patience: number): Reader {
+    const here = this.#here;
+    const { pageSize, warn, method, onRefusal } = this.#settings;
+    const settings = { here, pageSize, warn, patience };
+    if (method.source === 'dirsync') return new DirSyncReader(this.#reads, { ...settings, flags: method.flags, onRefusal }, position);
+    const elsewhere = watermarksElsewhere(this.#stored, here, method);
+    return new UsnReader(this.#reads, { ...settings, base: method.base, elsewhere }, position);
   }
 
   /** The answer does not matter: when there is none, the connection fails. A server busy with a read has its own time for that. */

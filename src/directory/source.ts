@@ -9,13 +9,13 @@ import type { Warn } from './entry.ts';
 import { wellAgain } from './fail-back.ts';
 import { failed } from './failure.ts';
 import { checkCovers, checkLag, checkServes, Unfit } from './fitness.ts';
+import { type MethodSettings, Methods } from './method.ts';
 import { Names } from './names.ts';
-import { resumeFrom } from './resume.ts';
 import { type DomainController, readDomainController } from './root-dse.ts';
 import { LdapSession } from './session.ts';
 import { Standing } from './standing.ts';
 
-export interface DirectorySettings {
+export interface DirectorySettings extends MethodSettings {
   /** ldaps://HOST[:PORT], or ldap://HOST[:PORT] with StartTLS, each naming one domain controller; in order of preference. */
   readonly urls?: readonly string[] | undefined;
   /** Instead of urls: the DNS name of the domain, whose domain controllers are found by SRV records. */
@@ -53,7 +53,7 @@ export interface DirectorySettings {
 }
 
 /**
- * The users of an Active Directory domain, by DirSync over LDAP.
+ * The users of an Active Directory domain, by DirSync or by uSNChanged, over LDAP.
  *
  * @throws DirectoryError of kind 'configuration' when an address is wrong
  */
@@ -82,6 +82,7 @@ class LdapDirectorySource implements DirectorySource {
   readonly #names: Names;
   readonly #findCandidates: FindCandidates;
   readonly #standing: Standing;
+  readonly #methods: Methods;
   #candidates: readonly Candidate[] = [];
   /** Of the last session, until that is told to have failed. */
   #inUse: Candidate | undefined;
@@ -90,6 +91,7 @@ class LdapDirectorySource implements DirectorySource {
 
   constructor(settings: DirectorySettings) {
     this.#settings = complete(settings);
+    this.#methods = new Methods(settings);
     const { urls = [], domain, dnsServers, allowClearText, deadline, failBackAfter, warn } = this.#settings;
     if ((urls.length === 0) === (domain === undefined))
       throw new DirectoryError('configuration', 'No domain controller is named: expected either urls or a domain');
@@ -176,7 +178,9 @@ class LdapDirectorySource implements DirectorySource {
   ): Promise<LdapSession> {
     // A name can stand for several servers: the second connection goes to the very one that answered.
     const control = await connect(connection.address);
-    return await LdapSession.start(connection, control, here, resumeFrom(stored, here), { ...this.#settings, passedOver });
+    const method = this.#methods.choose(stored, here);
+    const onRefusal = (error: DirectoryError) => this.#methods.afterRefusal(error, here);
+    return await LdapSession.start(connection, control, here, stored, { ...this.#settings, passedOver, method, onRefusal });
   }
 
   /** Better ones that are not even tried, since they have failed. */

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { USER_FILTER } from '../../src/directory/dirsync.ts';
-import { WATCHED_ATTRIBUTES } from '../../src/directory/entry.ts';
-import { resumeFrom } from '../../src/directory/resume.ts';
+import { USER_FILTER, WATCHED_ATTRIBUTES } from '../../src/directory/entry.ts';
+import type { Method } from '../../src/directory/method.ts';
+import { resumeFrom, watermarksElsewhere } from '../../src/directory/resume.ts';
 import type { DomainController } from '../../src/directory/root-dse.ts';
+import { encodeWatermarks } from '../../src/directory/watermarks.ts';
 import { Position, type PositionInput } from '../../streams/position.ts';
 import { INVOCATION_ID, NC } from './scripted-dc.ts';
 
@@ -20,9 +21,12 @@ const here: DomainController = {
   invocationId: INVOCATION_ID,
   highestCommittedUSN: '9007199254740993',
   vector: { [INVOCATION_ID]: '9007199254740993', [THIRD]: '12' },
+  hasDirSync: true,
   tombstoneLifetime: 60 * DAY,
   replication: { isReadOnly: false, isOutbound: true, lastHeard: new Map(), now: NOW },
 };
+const DIRSYNC: Method = { source: 'dirsync', flags: 0 };
+const USN: Method = { source: 'usn', base: NC };
 const stored: PositionInput = {
   namingContext: NC,
   dc: 'DC1.corp.example.test',
@@ -45,10 +49,15 @@ const elsewhere: PositionInput = {
 };
 const knowing: DomainController = { ...here, vector: { ...here.vector, [OTHER]: '66' } };
 
-const resume = (position: PositionInput, at = here) => resumeFrom(Position.parse(position), at, NOW);
+const marks = (usns: Record<string, string>, base = NC) => encodeWatermarks({ base, usns });
+/** Read by uSNChanged, here and on another domain controller. */
+const byUsn: PositionInput = { ...stored, source: 'usn', cookie: marks({ [INVOCATION_ID]: '9007199254740993', [OTHER]: '70' }) };
+
+const resume = (position: PositionInput, at = here, method = position.source === 'usn' ? USN : DIRSYNC) =>
+  resumeFrom(Position.parse(position), at, method, NOW);
 
 it('says that nothing is stored', () => {
-  expect(resumeFrom(undefined, here)).toEqual({ position: undefined, reason: 'first start' });
+  expect(resumeFrom(undefined, here, DIRSYNC)).toEqual({ position: undefined, reason: 'first start' });
 });
 
 describe('resumes', () => {
@@ -58,6 +67,11 @@ describe('resumes', () => {
     ['where the domain may not be seen', stored, { ...here, domainSid: '' }],
     ['where another domain controller stood that this one knows', elsewhere, knowing],
     ['where another one stood that had seen this one', { ...elsewhere, seen: { [OTHER]: '70', [INVOCATION_ID]: '5' } }],
+    ['by uSNChanged', byUsn],
+    [
+      'by uSNChanged on a domain controller that was left and is come back to',
+      { ...byUsn, dc: 'dc2.corp.example.test', invocationId: OTHER, seen: {} },
+    ],
     ['at a time that lies ahead', { ...stored, readAt: new Date(NOW + 900 * DAY).toISOString() }],
   ])('%s', (_, position, at) => {
     expect(resume(position, at)).toEqual({ position: Position.parse(position) });
@@ -75,12 +89,42 @@ describe('says that the position is lost (SPEC rule 5)', () => {
     ['filter', { ...stored, filter: '(objectClass=person)' }],
     ['attributes', { ...stored, attributes: ['objectGUID'] }],
     ['flags 1', { ...stored, flags: 1 }],
-    ['uSNChanged', { ...stored, source: 'usn' }],
+    ['rolled back', { ...byUsn, cookie: marks({ [INVOCATION_ID]: '9007199254740994' }) }],
+    ['never read by uSNChanged', { ...byUsn, dc: 'dc2.corp.example.test', invocationId: OTHER, cookie: marks({ [OTHER]: '70' }) }, knowing],
+    ['never read by uSNChanged', { ...byUsn, cookie: marks({}) }],
+    ['cannot be understood', { ...byUsn, cookie: 'AAAA' }],
+    ['below OU=Staff', { ...byUsn, cookie: marks({ [INVOCATION_ID]: '1' }, `OU=Staff,${NC}`) }],
     ['naming context', { ...stored, namingContext: 'DC=other' }],
     ['built anew', { ...stored, domainSid: 'S-1-5-21-4-5-6' }],
     ['remembers deletions for 60 days', { ...stored, readAt: new Date(NOW - 61 * DAY).toISOString() }],
     ['remembers deletions for 2 days', stored, { ...here, tombstoneLifetime: 2 * DAY }],
   ])('%s', (reason, position, at) => {
     expect(resume(position, at)).toEqual({ position: undefined, reason: expect.stringContaining(reason) });
+  });
+});
+
+describe('another way of reading', () => {
+  it('starts from nothing', () => {
+    expect(resume(stored, here, USN)).toMatchObject({ reason: expect.stringContaining('by DirSync, and uSNChanged is used now') });
+    expect(resume(byUsn, here, DIRSYNC)).toMatchObject({ reason: expect.stringContaining('by uSNChanged, and DirSync is used now') });
+    expect(resume({ ...stored, flags: 1 }, here, { source: 'dirsync', flags: 1 })).toHaveProperty('position.flags', 1);
+  });
+});
+
+describe('how far others were read by uSNChanged', () => {
+  const elsewhere = (position: PositionInput) => watermarksElsewhere(Position.parse(position), here, USN, NOW);
+
+  it('is kept when this one was never read, and when it was', () => {
+    expect(elsewhere({ ...byUsn, cookie: marks({ [OTHER]: '70' }) })).toEqual({ [OTHER]: '70' });
+    expect(elsewhere(byUsn)).toHaveProperty(OTHER, '70');
+  });
+
+  it.each<[string, PositionInput]>([
+    ['another base', { ...byUsn, cookie: marks({ [OTHER]: '70' }, 'OU=Staff') }],
+    ['another way', stored],
+    ['another domain', { ...byUsn, domainSid: 'S-1-5-21-4-5-6' }],
+    ['deletions that are forgotten', { ...byUsn, readAt: new Date(NOW - 61 * DAY).toISOString() }],
+  ])('is of no use after %s', (_, position) => {
+    expect(elsewhere(position)).toEqual({});
   });
 });

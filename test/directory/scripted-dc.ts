@@ -1,5 +1,6 @@
+import { BerReader, BerWriter } from 'ldapts';
 import { type DirectorySettings, ldapDirectorySource } from '../../src/directory/source.ts';
-import { DIRSYNC, dirSyncDone, NOTIFICATION, readRequestCookie } from '../support/fake-domain-controller.ts';
+import { DIRSYNC, dirSyncDone, NOTIFICATION } from '../support/fake-domain-controller.ts';
 import {
   type Answer,
   type Attributes,
@@ -17,6 +18,7 @@ export const NC = 'DC=corp,DC=example,DC=test';
 export const INVOCATION_ID = '03020100-0504-0706-0809-0a0b0c0d0e0f';
 /** S-1-5-21-1-2-3 */
 export const DOMAIN_SID = Buffer.from('0104000000000005' + '15000000' + '01000000' + '02000000' + '03000000', 'hex');
+const PAGED_RESULTS = '1.2.840.113556.1.4.319';
 
 /** How a domain controller differs from one that has no users and never changes. */
 export interface Script {
@@ -35,7 +37,9 @@ export interface Script {
   readonly sites?: Answer;
   /** Reads of objects by objectGUID. */
   readonly objects?: Answer;
-  readonly dirSync?: (request: LdapRequest, client: LdapClient, cookie: Buffer) => void | Promise<void>;
+  readonly dirSync?: (request: LdapRequest, client: LdapClient, cookie: Buffer, flags: number) => void | Promise<void>;
+  /** Paged reads. */
+  readonly paged?: (request: LdapRequest, client: LdapClient, cookie: Buffer, size: number) => void | Promise<void>;
 }
 
 const ROOT_DSE: Attributes = {
@@ -60,8 +64,13 @@ export function domainController(script: Script = {}): Answer {
     if (operation !== 0x63) return;
     const dirSync = controls.get(DIRSYNC);
     if (dirSync !== undefined) {
-      const cookie = readRequestCookie(dirSync);
-      return script.dirSync === undefined ? void client.send(dirSyncDone(id, 'c1')) : script.dirSync(request, client, cookie);
+      const { flags, cookie } = readDirSync(dirSync);
+      return script.dirSync === undefined ? void client.send(dirSyncDone(id, 'c1')) : script.dirSync(request, client, cookie, flags);
+    }
+    const paged = controls.get(PAGED_RESULTS);
+    if (paged !== undefined) {
+      const { size, cookie } = readPaged(paged);
+      return script.paged === undefined ? void client.send(pagedDone(id)) : script.paged(request, client, cookie, size);
     }
     if (controls.has(NOTIFICATION)) return script.notification?.(request, client);
     if (baseDN === '') entry('', Object.fromEntries(request.attributes.map((name) => [name, rootDse[name] ?? []])));
@@ -75,6 +84,30 @@ export function domainController(script: Script = {}): Answer {
     else if (script.objects !== undefined) return script.objects(request, client);
     else client.send(searchDone(id));
   };
+}
+
+function readDirSync(value: Buffer): { flags: number; cookie: Buffer } {
+  const reader = new BerReader(value);
+  reader.readSequence();
+  const flags = reader.readInt() ?? -1;
+  reader.readInt();
+  return { flags, cookie: reader.readString(4, true) ?? Buffer.alloc(0) };
+}
+
+/** The end of one answer of a paged read; without a cookie, of the last one. */
+export function pagedDone(id: number, cookie = ''): Buffer {
+  const writer = new BerWriter();
+  writer.startSequence();
+  writer.writeInt(0);
+  writer.writeBuffer(Buffer.from(cookie), 4);
+  writer.endSequence();
+  return searchDone(id, 0, '', { [PAGED_RESULTS]: Buffer.from(writer.buffer) });
+}
+
+function readPaged(value: Buffer): { size: number; cookie: Buffer } {
+  const reader = new BerReader(value);
+  reader.readSequence();
+  return { size: reader.readInt() ?? -1, cookie: reader.readString(4, true) ?? Buffer.alloc(0) };
 }
 
 /** The binary objectGUID whose text form ends in the number. */

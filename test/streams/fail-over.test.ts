@@ -262,6 +262,6 @@ test('SPEC rules 1, 3: whatever is written where, read where, and replicated whe
       w.abort.abort();
       await passed(SECOND);
     }),
-    { numRuns: 300 },
+    { numRuns: 150 },
   );
 });

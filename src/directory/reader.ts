@@ -1,0 +1,18 @@
+import type { PageReader } from '../../streams/directory-source.ts';
+import type { Warn } from './entry.ts';
+import type { DomainController } from './root-dse.ts';
+
+export interface ReaderSettings {
+  readonly here: DomainController;
+  readonly pageSize: number;
+  /** Milliseconds that the first entry may take. */
+  readonly patience: number;
+  readonly warn: Warn;
+}
+
+export interface Reader extends PageReader {
+  /** The server is at work for this read. */
+  readonly waiting: boolean;
+  /** Gives the connection free when the rest is not wanted. */
+  abandon(): void;
+}
