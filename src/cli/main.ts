@@ -45,7 +45,7 @@ async function main(args: readonly string[]): Promise<number> {
     .option('--json', 'as JSON')
     .action(async ({ json }: { json?: true }) => {
       const { configuration } = loaded();
-      await using log = changeLog(configuration, createLogger({ level: 'error', format: 'auto' }), { use: 'look' });
+      await using log = changeLog(configuration, createLogger({ level: 'error', format: 'auto' }), { look: true });
       const status = await log.status();
       console.log(json ? describeAsJson(status) : describeStatus(status, log.name));
     });
@@ -58,9 +58,9 @@ async function main(args: readonly string[]): Promise<number> {
     .action(async ({ dryRun, namingContext }: { dryRun?: true; namingContext?: string }) => {
       const { configuration } = loaded();
       const logger = createLogger({ level: 'error', format: 'auto' });
-      await using log = changeLog(configuration, logger, { use: 'look' });
+      await using log = changeLog(configuration, logger, { look: true });
       if (dryRun) await printDifferences(configuration, log, logger, namingContext);
-      else await compare(log, () => changeLog(configuration, logger, { use: 'ask' }), namingContext);
+      else await compare(log, namingContext);
     });
   program
     .command('accept-deletions')
@@ -69,8 +69,8 @@ async function main(args: readonly string[]): Promise<number> {
     .action(async ({ namingContext }: { namingContext?: string }) => {
       const { configuration } = loaded();
       const logger = createLogger({ level: 'error', format: 'auto' });
-      await using log = changeLog(configuration, logger, { use: 'look' });
-      await acceptDeletions(log, () => changeLog(configuration, logger, { use: 'ask' }), namingContext);
+      await using log = changeLog(configuration, logger, { look: true });
+      await acceptDeletions(log, namingContext);
     });
   program
     .command('config')

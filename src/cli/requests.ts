@@ -17,20 +17,17 @@ const LOOK_EVERY = 1_000;
 /** Milliseconds without a listener after which that is said. */
 const SAY_AFTER = 15_000;
 
-/** A look writes nothing, so that it leaves nothing behind where there is no log yet. To ask is to write. */
-type OpenToAsk = () => ChangeLog;
-
 /** What cannot be asked; the message says what to do. */
 export class RequestError extends Error {
   override readonly name = 'RequestError';
 }
 
 /** Asks the listener to read everything and compare, and waits until it has. @throws RequestError */
-export async function compare(log: ChangeLog, open: OpenToAsk, namingContext: string | undefined): Promise<void> {
+export async function compare(log: ChangeLog, namingContext: string | undefined): Promise<void> {
   const { positions, sequence } = await log.status();
   const chosen = choose(positions, namingContext);
   if (chosen.length === 0) throw new RequestError('No listener has read a directory to its end yet: nothing to compare with');
-  const requests = await ask(open, chosen, 'compare');
+  const requests = await ask(log, chosen, 'compare');
   const served = await untilServed(log, requests);
   for (const { namingContext: context, compared } of served) {
     console.log(`${context}: ${compared?.objects ?? 0} objects compared, ${compared?.differences ?? 0} differences reported`);
@@ -40,7 +37,7 @@ export async function compare(log: ChangeLog, open: OpenToAsk, namingContext: st
 }
 
 /** Lets the deletions pass that are withheld, and waits until they are reported. @throws RequestError */
-export async function acceptDeletions(log: ChangeLog, open: OpenToAsk, namingContext: string | undefined): Promise<void> {
+export async function acceptDeletions(log: ChangeLog, namingContext: string | undefined): Promise<void> {
   const { positions } = await log.status();
   const chosen = choose(positions, namingContext).filter(({ withheld }) => withheld !== undefined);
   if (chosen.length === 0) {
@@ -53,7 +50,7 @@ export async function acceptDeletions(log: ChangeLog, open: OpenToAsk, namingCon
   for (const { namingContext: context, withheld } of chosen) {
     console.log(`${context}: accepting ${withheld?.deletions} deletions, withheld since ${withheld?.since}`);
   }
-  const served = await untilServed(log, await ask(open, chosen, 'accept-deletions'));
+  const served = await untilServed(log, await ask(log, chosen, 'accept-deletions'));
   for (const { namingContext: context, withheld } of served) {
     if (withheld === undefined) console.log(`${context}: they are reported`);
     else
@@ -108,12 +105,11 @@ function choose(positions: readonly Position[], namingContext: string | undefine
   );
 }
 
-async function ask(open: OpenToAsk, positions: readonly Position[], kind: ListenerRequest['kind']): Promise<ListenerRequest[]> {
+async function ask(log: ChangeLog, positions: readonly Position[], kind: ListenerRequest['kind']): Promise<ListenerRequest[]> {
   const requests = positions.map(({ namingContext, withheld }) => {
     const request = { id: randomUUID(), kind, namingContext, time: new Date().toISOString() };
     return kind === 'accept-deletions' && withheld !== undefined ? { ...request, digest: withheld.digest } : request;
   });
-  await using log = open();
   for (const request of requests) await log.request(request);
   return requests;
 }

@@ -31,13 +31,13 @@ export function readingSettings({ listener }: Configuration): ReadingSettings {
   return { ...listener, requestsEvery: REQUESTS_EVERY };
 }
 
-/** @param use `look` leaves no file behind; `ask` writes to the log while others are at work, and keeps nothing of its own either */
-export function changeLog(configuration: Configuration, log: Logger, { use = 'work' }: { use?: 'work' | 'look' | 'ask' } = {}): ChangeLog {
+/** @param look for a look, or to ask the listener for something: leaves no file behind, and others may be at work meanwhile */
+export function changeLog(configuration: Configuration, log: Logger, { look = false } = {}): ChangeLog {
   const { stateDirectory } = configuration;
   const { kafka, sqlite } = configuration.log;
   if (kafka === undefined) {
     const file = resolve(stateDirectory, sqlite?.file ?? 'namesake.db');
-    return made('log.sqlite.file', () => new SqliteLog(file, { create: use !== 'look' }));
+    return made('log.sqlite.file', () => new SqliteLog(file, { create: !look }));
   }
   const { brokers, topicPrefix, tls, sasl, allowClearText, retention, partitions, replicationFactor } = kafka;
   checkCaFile('log.kafka.tls.caFile', tls?.caFile);
@@ -54,7 +54,7 @@ export function changeLog(configuration: Configuration, log: Logger, { use = 'wo
       onClientLog: (level, message) => log.debug({ level }, `kafkajs: ${message}`),
     },
     {
-      cacheFile: use !== 'work' ? ':memory:' : join(stateDirectory, 'cache.db'),
+      cacheFile: look ? ':memory:' : join(stateDirectory, 'cache.db'),
       onSetAside: (where, why) => log.warn({ where }, `set aside ${where}: ${why}`),
       onRebuild: (why) => log.info(`reading the topics again: the cache cannot be used, ${why}`),
     },

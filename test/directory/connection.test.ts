@@ -161,6 +161,7 @@ describe('a server that misbehaves', () => {
   it.each<[string, Script, string, string]>([
     ['is no domain controller', { rootDse: { supportedControl: [] } }, 'configuration', 'has no change notification'],
     ['has no naming context', { rootDse: { defaultNamingContext: [] } }, 'configuration', 'shows no defaultNamingContext'],
+    ['has no configuration', { rootDse: { configurationNamingContext: [] } }, 'configuration', 'shows no configurationNamingContext'],
     ['is not synchronized', { rootDse: { isSynchronized: ['FALSE'] } }, 'unavailable', 'not finished'],
     ['has an odd invocationId', { invocationId: Buffer.from('x') }, 'configuration', 'no GUID'],
     ['has an odd USN', { rootDse: { highestCommittedUSN: ['many'] } }, 'configuration', 'no number'],
