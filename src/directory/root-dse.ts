@@ -101,7 +101,6 @@ export async function readDomainController(connection: LdapConnection, warn: War
   const namingContext = rootDse.text('defaultNamingContext');
   const configurationNamingContext = rootDse.text('configurationNamingContext');
   const service = rootDse.text('dsServiceName');
-<<<<<<< HEAD
   // All at once: opening takes one round trip for rootDSE and one for these.
   const [ntds, crossRef, head, tombstoneLifetime] = await Promise.all([
     findEntries(
@@ -113,15 +112,6 @@ export async function readDomainController(connection: LdapConnection, warn: War
       connection,
       {
         baseDN: `CN=Partitions,${configurationNamingContext}`,
-=======
-  const configuration = rootDse.text('configurationNamingContext');
-  const [ntds, crossRef] = await Promise.all([
-    findEntries(connection, { baseDN: service, scope: 'base', filter: ANY, attributes: ['invocationId'] }, 'its NTDS Settings'),
-    findEntries(
-      connection,
-      {
-        baseDN: `CN=Partitions,${configuration}`,
->>>>>>> 8b1b207 (Directory: a rootDSE without configurationNamingContext is a wrong setting, not a rejection that nobody handles and that ends the process)
         scope: 'one',
         filter: new AndFilter({
           filters: [

@@ -84,10 +84,12 @@ describe('requests on Kafka', { concurrent: true }, () => {
       await log.request(request('b', { namingContext: 'DC=b' }));
       await listener.append(model.batch([toggle(1)], 'third'));
     }
+    await using look = place.look();
+    await look.request(request('c', { namingContext: 'DC=c' }));
     await using log = place.open();
     await using listener = await log.openListener(NEVER);
     expectKnown(listener, model);
-    expect((await listener.requests()).map(({ id }) => id).sort()).toEqual(['a', 'b']);
+    expect((await listener.requests()).map(({ id }) => id).sort()).toEqual(['a', 'b', 'c']);
     await listener.append(model.batch([toggle(1)], 'fourth'));
     expectKnown(listener, model);
     expect(await everything(log, model.log.length)).toEqual(model.log);
