@@ -159,7 +159,7 @@ describe('a server that misbehaves', () => {
   });
 
   it.each<[string, Script, string, string]>([
-    ['is no domain controller', { rootDse: { supportedControl: [] } }, 'configuration', 'has no change notification'],
+    ['is no domain controller', { rootDse: { supportedControl: [] } }, 'configuration', 'no Active Directory domain controller'],
     ['has no naming context', { rootDse: { defaultNamingContext: [] } }, 'configuration', 'shows no defaultNamingContext'],
     ['has no configuration', { rootDse: { configurationNamingContext: [] } }, 'configuration', 'shows no configurationNamingContext'],
     ['is not synchronized', { rootDse: { isSynchronized: ['FALSE'] } }, 'unavailable', 'not finished'],

@@ -1,5 +1,6 @@
 import { BerReader, BerWriter } from 'ldapts';
 import { type DirectorySettings, ldapDirectorySource } from '../../src/directory/source.ts';
+import type { DirectorySession } from '../../streams/directory-source.ts';
 import { DIRSYNC, dirSyncDone, NOTIFICATION } from '../support/fake-domain-controller.ts';
 import {
   type Answer,
@@ -149,3 +150,17 @@ export function settingsFor(server: LdapServer, more: Partial<DirectorySettings>
 
 export const NEVER = new AbortController().signal;
 export const nothingStored = () => undefined;
+
+/** Milliseconds: enough for whole openings on a busy machine. */
+export const DEADLINE = 1_000;
+
+/** One session with a scripted domain controller that has no position yet. */
+export async function withSession<T>(
+  script: Script,
+  use: (session: DirectorySession) => Promise<T>,
+  more: Partial<DirectorySettings> = {},
+): Promise<T> {
+  await using dc = await scripted(script, { deadline: DEADLINE, ...more });
+  await using session = await dc.source.open(nothingStored, NEVER);
+  return await use(session);
+}

@@ -99,6 +99,7 @@ describe('a read by uSNChanged', () => {
       { type: 'and', filters: [users] },
       { type: 'and', filters: [users, since] },
     ]);
+    expect(requests.map(({ attributes }) => attributes.includes('replPropertyMetaData'))).toEqual([false, true]);
     for (const { baseDN, scope, controls } of requests) expect([baseDN, scope, controls.has(SHOW_DELETED)]).toEqual([NC, 'sub', true]);
   });
 
@@ -145,6 +146,12 @@ describe('a read by uSNChanged', () => {
     await withSession({ paged: ({ id }, client) => void client.send(pagedDone(id, 'p')) }, (session) =>
       expect(readAll(session.read(undefined))).rejects.toMatchObject({ failure: 'configuration' }),
     );
+  });
+
+  it('follows a cookie that stays the same as long as entries come', async () => {
+    let left = 3;
+    const paged: Script['paged'] = ({ id }, client) => void client.send(user(id, left), pagedDone(id, --left > 0 ? 'p' : ''));
+    await withSession({ paged }, async (session) => expect((await readAll(session.read(undefined))).observations).toHaveLength(3));
   });
 
   it('sets an entry aside that names no object, and goes on (SPEC rule 9)', async () => {
