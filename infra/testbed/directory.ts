@@ -95,8 +95,9 @@ export class Directory extends ManagedProcess {
     const certificate = await authority.issue(`dc-${address}`, [fullName(member, plan), plan.realm.toLowerCase(), address]);
     const tls = { ...certificate, caFile: authority.caFile };
     const accounts = await Promise.all([accountOf(options, ADMINISTRATOR), accountOf(options, LISTENER), accountOf(options, LOOKUP)]);
-    await writeFile(join(path, 'smb.conf'), smbConf({ path, address, ...member, domain: plan, tls, replicating: site !== undefined }));
-    await writeFile(join(path, 'krb5.conf'), krb5Conf(plan.realm, site?.kdcsFor(address) ?? [address]));
+    const partners = site?.partnersOf(address);
+    await writeFile(join(path, 'smb.conf'), smbConf({ path, address, ...member, domain: plan, tls, ...(partners && { partners }) }));
+    await writeFile(join(path, 'krb5.conf'), krb5Conf(plan.realm, partners?.kdcs ?? [address]));
     return new Directory(options, accounts);
   }
 

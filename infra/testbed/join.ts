@@ -80,9 +80,10 @@ class Joining {
 
   async configure({ hostName, readOnly, address }: Location): Promise<void> {
     const path = join(this.#path, hostName);
+    const partners = this.site.partnersOf(address);
     await mkdir(path, { recursive: true });
-    await writeFile(join(path, 'krb5.conf'), krb5Conf(this.#plan.realm, this.site.kdcsFor(address)));
-    await writeFile(join(path, 'smb.conf'), smbConf({ path, address, hostName, readOnly, domain: this.#plan, replicating: true }));
+    await writeFile(join(path, 'krb5.conf'), krb5Conf(this.#plan.realm, partners.kdcs));
+    await writeFile(join(path, 'smb.conf'), smbConf({ path, address, hostName, readOnly, domain: this.#plan, partners }));
   }
 
   server({ hostName, address }: Location): ManagedProcess {

@@ -5,9 +5,11 @@ import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { COMMANDS } from './commands.ts';
+import { giveOrder } from './control.ts';
 import { BEDS } from './paths.ts';
 import { findProcess } from './proc.ts';
-import { type Report, readStanding, stopSupervisor, supervise } from './supervisor.ts';
+import { type Report, readStanding, stopSupervisor, supervise, type UpOptions } from './supervisor.ts';
 
 const USAGE = `usage: npm run testbed -- COMMAND [OPTIONS]
 
@@ -15,9 +17,17 @@ const USAGE = `usage: npm run testbed -- COMMAND [OPTIONS]
   down     stop them
   status   show each part's process and memory; exit code 1 when something is down
 
+and to what is up (PART: as status names them; DC: dc1, dc2, rodc or second-forest):
+${Object.entries(COMMANDS)
+  .map(([name, { parameters, summary }]) => `  ${[name, ...parameters].join(' ').padEnd(20)} ${summary}`)
+  .join('\n')}
+
 options of up:
   --users N         bulk users besides the people, each with a CE record (default 0)
   --brokers N       0, 1 or 3 (default 1; 0 without Java)
+  --dcs N           1 or 2 domain controllers; two replicate with each other (default 1)
+  --rodc            one more that is read-only
+  --second-forest   another domain beside it, with a domain controller and people of its own
   --keep-data       go on with the data of the last time
 options of all:
   --path DIRECTORY  where everything of it is (default .testbed/up)
@@ -27,18 +37,20 @@ exit codes: 0 done, 1 failed or something is down, 2 wrong usage`;
 /** Wrong usage; the message says what is wrong. */
 class UsageError extends Error {}
 
-interface Arguments {
+interface Arguments extends UpOptions {
   readonly command: string | undefined;
-  readonly users: number;
-  readonly brokers: 0 | 1 | 3;
+  /** What follows the command. */
+  readonly operands: readonly string[];
   readonly keepData: boolean;
-  readonly path: string;
 }
 
 function parse(args: string[]): Arguments | 'help' {
   const options = {
     users: { type: 'string', default: '0' },
     brokers: { type: 'string', default: process.env.TESTBED_BROKER === 'missing' ? '0' : '1' },
+    dcs: { type: 'string', default: '1' },
+    rodc: { type: 'boolean', default: false },
+    'second-forest': { type: 'boolean', default: false },
     'keep-data': { type: 'boolean', default: false },
     path: { type: 'string', default: join(BEDS, 'up') },
     help: { type: 'boolean', short: 'h', default: false },
@@ -54,13 +66,23 @@ function parse(args: string[]): Arguments | 'help' {
   if (brokers === undefined) {
     throw new UsageError(`--brokers ${values.brokers}: 0, 1 or 3 is expected`);
   }
-  if (positionals.length > 1) {
-    throw new UsageError(`${positionals[1]}: one command is expected`);
+  const dcs = ([1, 2] as const).find((count) => String(count) === values.dcs);
+  if (dcs === undefined) {
+    throw new UsageError(`--dcs ${values.dcs}: 1 or 2 is expected`);
   }
-  return { command: positionals[0], users: Number(values.users), brokers, keepData: values['keep-data'], path: resolve(values.path) };
+  const [command, ...operands] = positionals;
+  const parameters = COMMANDS[command ?? '']?.parameters ?? [];
+  if (operands.length !== parameters.length) {
+    const surplus = `${operands[parameters.length]}: one command is expected`;
+    throw new UsageError(operands.length > parameters.length ? surplus : `${[command, ...parameters].join(' ')} is expected`);
+  }
+  const { rodc, 'second-forest': secondForest, 'keep-data': keepData } = values;
+  const path = resolve(values.path);
+  return { command, operands, users: Number(values.users), brokers, dcs, rodc, secondForest, keepData, path };
 }
 
-async function up({ users, brokers, keepData, path }: Arguments): Promise<number> {
+async function up(wanted: Arguments): Promise<number> {
+  const { path, keepData } = wanted;
   const standing = await readStanding(path);
   if (standing !== undefined && (await findProcess(standing.supervisor)) !== undefined) {
     console.log(`already up (supervisor ${standing.supervisor.pid})\n\n${standing.overview}`);
@@ -70,13 +92,19 @@ async function up({ users, brokers, keepData, path }: Arguments): Promise<number
     await rm(path, { recursive: true, force: true });
   }
   await mkdir(path, { recursive: true, mode: 0o700 });
-  const failure = await startSupervisor(path, ['--users', String(users), '--brokers', String(brokers), '--path', path]);
+  const failure = await startSupervisor(path, optionsOf(wanted));
   if (failure !== undefined) {
     console.error(failure);
     return 1;
   }
   console.log(`\n${(await readStanding(path))?.overview}\n\nstop with: npm run testbed -- down`);
   return 0;
+}
+
+/** What the supervisor is told; `parse` of this says the same again. */
+function optionsOf({ users, brokers, dcs, rodc, secondForest, path }: Arguments): string[] {
+  const numbers = ['--users', String(users), '--brokers', String(brokers), '--dcs', String(dcs)];
+  return [...numbers, ...(rodc ? ['--rodc'] : []), ...(secondForest ? ['--second-forest'] : []), '--path', path];
 }
 
 /** Resolves when the parts answer, or with what went wrong. */
@@ -131,6 +159,21 @@ async function status(path: string): Promise<number> {
   return code;
 }
 
+async function order(path: string, command: string, args: readonly string[]): Promise<number> {
+  const standing = await readStanding(path);
+  if (standing === undefined || (await findProcess(standing.supervisor)) === undefined) {
+    console.error('nothing is up');
+    return 1;
+  }
+  try {
+    console.log(await giveOrder(path, { command, args }));
+    return 0;
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    return 1;
+  }
+}
+
 async function main(): Promise<number> {
   const parsed = parse(process.argv.slice(2));
   if (parsed === 'help') {
@@ -145,10 +188,15 @@ async function main(): Promise<number> {
     case 'status':
       return await status(parsed.path);
     case 'supervise':
-      await supervise({ path: parsed.path, users: parsed.users, brokers: parsed.brokers });
+      await supervise(parsed);
       return Number(process.exitCode ?? 0);
+    case undefined:
+      throw new UsageError('a command is expected');
     default:
-      throw new UsageError(parsed.command === undefined ? 'a command is expected' : `${parsed.command}: no such command`);
+      if (COMMANDS[parsed.command] === undefined) {
+        throw new UsageError(`${parsed.command}: no such command`);
+      }
+      return await order(parsed.path, parsed.command, parsed.operands);
   }
 }
 

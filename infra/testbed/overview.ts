@@ -1,4 +1,6 @@
 import type { Bed } from './bed.ts';
+import { partName } from './commands.ts';
+import type { Directory } from './directory.ts';
 
 /** Everything a person needs to reach the parts, with commands that work as they stand. */
 export function describeBed(bed: Bed): string {
@@ -16,6 +18,7 @@ export function describeBed(bed: Bed): string {
     `  Kerberos        KRB5_CONFIG=${directory.krb5ConfFile}`,
     `  look            ${search} -D ${directory.service.bindDn} -y ${directory.service.passwordFile} -b '${person?.dn}' sAMAccountName displayName`,
     `  rename          printf 'dn: ${person?.dn}\\nchangetype: modify\\nreplace: sAMAccountName\\nsAMAccountName: new.name\\n' | ${modify} -D ${directory.admin.bindDn} -y ${directory.admin.passwordFile}`,
+    ...bed.controllers.slice(1).flatMap(describeAnother),
   ];
   if (bed.hasBroker) {
     const bootstrap = bed.broker.bootstrap.join(',');
@@ -29,4 +32,15 @@ export function describeBed(bed: Bed): string {
     `Logs              ${bed.path}/*/*.log`,
   );
   return lines.join('\n');
+}
+
+/** In another domain all but the CA is different; in the same one everything is the same but where it is. */
+function describeAnother(directory: Directory): string[] {
+  const { service } = directory;
+  const look = `LDAPTLS_CACERT=${directory.caFile} ldapsearch -LLL -x -H ${directory.url} -D ${service.bindDn} -y ${service.passwordFile}`;
+  return [
+    `${partName(directory).padEnd(17)} ${directory.url}   ${directory.hostName}${directory.readOnly ? ', read-only: the service accounts alone log on' : ''}`,
+    `  for the product ${service.bindDn}, password in ${service.passwordFile}`,
+    `  look            ${look} -b '${directory.people[0]?.dn}' sAMAccountName displayName`,
+  ];
 }

@@ -5,6 +5,8 @@ import type { Site } from './site.ts';
 
 const TOOL_WITHIN = 30_000;
 const SETTLE_WITHIN = 60_000;
+// A connection to one that has been restarted is found broken once; two that have just started may have to wait for each other.
+const ATTEMPTS = 4;
 
 /** What tests and people do to the replication between the domain controllers of one domain. Left alone it takes a second or two. */
 export class Replication {
@@ -63,13 +65,17 @@ export class Replication {
   async #pull(to: Directory, from: Directory, ...options: string[]): Promise<void> {
     // A read-only one lets no administrator in who would ask it to pull: the tool does it in its database.
     const how = to.readOnly ? ['--local'] : options;
-    const pull = () => this.#drs(to, 'replicate', this.#up(to).hostName, this.#up(from).hostName, to.namingContext, ...how);
-    try {
-      // Its connection to one that has been restarted is found broken once.
-      await pull().catch((error) => (says(error, 'WERR_NETNAME_DELETED') ? pull() : Promise.reject(error)));
-    } catch (error) {
-      const paused = says(error, 'WERR_DS_DRA_SINK_DISABLED');
-      throw paused ? new Error(`${to.name} lacks changes of ${from.name}, and its replication is paused`, { cause: error }) : error;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#drs(to, 'replicate', this.#up(to).hostName, this.#up(from).hostName, to.namingContext, ...how);
+      } catch (error) {
+        if (says(error, 'WERR_DS_DRA_SINK_DISABLED')) {
+          throw new Error(`${to.name} lacks changes of ${from.name}, and its replication is paused`, { cause: error });
+        }
+        if (attempt === ATTEMPTS || !says(error, 'DsReplicaSync failed')) {
+          throw error;
+        }
+      }
     }
   }
 

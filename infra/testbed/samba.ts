@@ -15,8 +15,16 @@ export interface SambaOptions {
   /** Absent: no TLS. */
   readonly tls?: Certificate & { readonly caFile: string };
   readonly readOnly: boolean;
-  /** With the services that replication takes. */
-  readonly replicating: boolean;
+  /** Absent: it is alone. */
+  readonly partners?: Partners;
+}
+
+/** What a domain controller has to know of the others of its domain. */
+export interface Partners {
+  /** Seconds after its start at which it first pulls from them. */
+  readonly firstPull: number;
+  /** Those that it asks for Kerberos tickets. */
+  readonly kdcs: readonly string[];
 }
 
 /** Those of a domain controller alone. */
@@ -27,7 +35,7 @@ const ALONE = 'ldap, cldap, kdc';
 const REPLICATING = 'rpc, ldap, cldap, kdc, drepl, kcc';
 
 /** Written at each start: nothing of it is in the cached domain. */
-export function smbConf({ path, address, hostName, domain, tls, readOnly, replicating }: SambaOptions): string {
+export function smbConf({ path, address, hostName, domain, tls, readOnly, partners }: SambaOptions): string {
   const files = join(path, 'domain');
   // The defaults below /run/samba would be shared by all domain controllers of the machine.
   const run = join(files, 'run');
@@ -36,7 +44,7 @@ netbios name = ${hostName}
 realm = ${domain.realm}
 workgroup = ${domain.netbios}
 server role = active directory domain controller
-server services = ${replicating ? REPLICATING : ALONE}
+server services = ${partners === undefined ? ALONE : REPLICATING}
 # With /32 Samba finds no interface.
 interfaces = ${address}/8
 bind interfaces only = yes
@@ -52,7 +60,7 @@ winbindd socket directory = ${run}/winbindd
 ntp signd socket directory = ${run}/ntp
 log file = ${path}/samba.log
 ${tls === undefined ? 'tls enabled = no' : `tls cafile = ${tls.caFile}\ntls certfile = ${tls.certFile}\ntls keyfile = ${tls.keyFile}`}
-${replicating ? replication(readOnly) : ''}[sysvol]
+${partners === undefined ? '' : replication(partners, readOnly)}[sysvol]
 path = ${files}/state/sysvol
 [netlogon]
 path = ${files}/state/sysvol/netlogon
@@ -63,9 +71,9 @@ path = ${files}/state/sysvol/netlogon
  * A change is told a second later, and one that has just started asks for what it missed. A read-only one is told nothing and asks
  * every two seconds. Who replicates with whom was settled when the domain was joined and is not computed again.
  */
-function replication(readOnly: boolean): string {
+function replication({ firstPull }: Partners, readOnly: boolean): string {
   return `dreplsrv:notify_interval = 1
-dreplsrv:periodic_startup_interval = 1
+dreplsrv:periodic_startup_interval = ${firstPull}
 dreplsrv:periodic_interval = ${readOnly ? 2 : 300}
 kccsrv:periodic_startup_interval = 100000
 kccsrv:periodic_interval = 100000
@@ -75,6 +83,7 @@ kccsrv:periodic_interval = 100000
 export function krb5Conf(realm: string, kdcs: readonly string[]): string {
   return `[libdefaults]
  default_realm = ${realm}
+ kdc_timeout = 2
  dns_lookup_realm = false
  dns_lookup_kdc = false
  rdns = false

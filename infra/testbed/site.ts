@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DomainPlan } from './content.ts';
 import { type RunOptions, run } from './run.ts';
-import { krb5Conf, sambaEnv } from './samba.ts';
+import { krb5Conf, type Partners, sambaEnv } from './samba.ts';
 
 /** A domain controller of a domain. */
 export interface Member {
@@ -34,12 +34,11 @@ export class Site {
   /** For clients. */
   readonly krb5ConfFile: string;
   readonly #path: string;
-  /** A read-only one has no keys of the others. */
-  readonly #kdcs: readonly string[];
+  readonly #locations: readonly Location[];
 
   private constructor(path: string, locations: readonly Location[]) {
     this.#path = path;
-    this.#kdcs = locations.filter(({ readOnly }) => !readOnly).map(({ address }) => address);
+    this.#locations = locations;
     this.krb5ConfFile = join(path, 'krb5.conf');
   }
 
@@ -54,22 +53,17 @@ export class Site {
     const site = new Site(path, locations);
     await writeFile(join(path, HOSTS), ['127.0.0.1 localhost', ...lines, ''].join('\n'));
     await writeFile(join(path, RESOLV_CONF), '');
-    await writeFile(
-      site.krb5ConfFile,
-      krb5Conf(
-        realm,
-        locations.map(({ address }) => address),
-      ),
-    );
+    await writeFile(site.krb5ConfFile, krb5Conf(realm, kdcsOf(locations)));
     return site;
   }
 
   /**
-   * The KDCs that the domain controller of this address asks: itself last. It is one process that waits for the answer and cannot
-   * give it meanwhile.
+   * For the domain controller of this address, which is one process: while it waits for a ticket it answers nothing. So it does not ask
+   * itself, and two that start together do not wait for each other.
    */
-  kdcsFor(address: string): string[] {
-    return [...this.#kdcs.filter((other) => other !== address), address];
+  partnersOf(address: string): Partners {
+    const rank = this.#locations.findIndex((location) => location.address === address);
+    return { firstPull: 1 + rank, kdcs: kdcsOf(this.#locations.filter((location) => location.address !== address)) };
   }
 
   /** The command to run instead of this one. */
@@ -86,4 +80,9 @@ export class Site {
       env: { ...sambaEnv(this.krb5ConfFile), ...env },
     });
   }
+}
+
+/** A read-only one has no keys of the others. */
+function kdcsOf(locations: readonly Location[]): string[] {
+  return locations.filter(({ readOnly }) => !readOnly).map(({ address }) => address);
 }

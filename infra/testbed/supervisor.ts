@@ -1,7 +1,9 @@
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { startBed } from './bed.ts';
+import { type Bed, startBed } from './bed.ts';
+import { COMMANDS, partName } from './commands.ts';
+import { takeOrders } from './control.ts';
 import { describeBed } from './overview.ts';
 import { findProcess, type ProcessMark, processMark } from './proc.ts';
 
@@ -20,6 +22,9 @@ export interface UpOptions {
   readonly path: string;
   readonly users: number;
   readonly brokers: 0 | 1 | 3;
+  readonly dcs: 1 | 2;
+  readonly rodc: boolean;
+  readonly secondForest: boolean;
 }
 
 const STOP_WITHIN = 40_000;
@@ -40,10 +45,19 @@ export async function supervise(options: UpOptions): Promise<void> {
       customerEngagement: true,
       progress: (part, elapsed) => report({ line: `${part} answers after ${(elapsed / 1000).toFixed(1)} s` }),
     });
-    const supervisor = await processMark(process.pid);
-    const parts = await Promise.all(bed.parts.map(async (part) => ({ ...part, ...(await processMark(part.pid)) })));
-    const standing: Standing = { supervisor, parts, overview: describeBed(bed) };
-    await writeFile(standingFile(options.path), JSON.stringify(standing), { mode: 0o600 });
+    let standing: Standing = { supervisor: await processMark(process.pid), parts: [], overview: describeBed(bed) };
+    const writeDown = async () => {
+      standing = { ...standing, parts: await marked(bed, standing.parts) };
+      await writeFile(standingFile(options.path), JSON.stringify(standing), { mode: 0o600 });
+    };
+    await writeDown();
+    await using _ = await takeOrders(options.path, async ({ command, args }) => {
+      try {
+        return (await COMMANDS[command]?.run(bed, args)) ?? `${command}: no such command`;
+      } finally {
+        await writeDown();
+      }
+    });
     process.off('disconnect', abandoned);
     report({ up: true });
     await stopping.promise;
@@ -53,6 +67,13 @@ export async function supervise(options: UpOptions): Promise<void> {
   } finally {
     await rm(standingFile(options.path), { force: true });
   }
+}
+
+/** Parts that do not run are told as they were when they did. */
+async function marked(bed: Bed, before: Standing['parts']): Promise<Standing['parts']> {
+  const running = await Promise.all(bed.parts.map(async (part) => ({ ...part, name: partName(part), ...(await processMark(part.pid)) })));
+  const known = bed.processes.map((process) => partName(process));
+  return known.flatMap((name) => [...running, ...before].find((part) => part.name === name) ?? []);
 }
 
 /** What is up below this path, as it was written down; its processes may have died since. */
