@@ -7,6 +7,8 @@ export interface FailBackSettings {
   readonly preferred: readonly Candidate[];
   /** Checks one as if to take it; @returns its name @throws DirectoryError */
   readonly probe: (candidate: Candidate) => Promise<string>;
+  /** Whether the one in use can be left now without losing work. */
+  readonly mayLeave: () => boolean;
   readonly standing: Standing;
   /** Milliseconds from one round of probes to the next. */
   readonly every: number;
@@ -17,7 +19,10 @@ export interface FailBackSettings {
  *
  * @returns its name; undefined when the signal aborted
  */
-export async function wellAgain({ preferred, probe, standing, every }: FailBackSettings, signal: AbortSignal): Promise<string | undefined> {
+export async function wellAgain(
+  { preferred, probe, mayLeave, standing, every }: FailBackSettings,
+  signal: AbortSignal,
+): Promise<string | undefined> {
   const wellSince = new Map<Candidate, number>();
   for (let next = performance.now() + every; ; next += every) {
     await delay(next - performance.now(), signal);
@@ -31,7 +36,7 @@ export async function wellAgain({ preferred, probe, standing, every }: FailBackS
         standing.well(candidate);
         const since = wellSince.get(candidate) ?? performance.now();
         wellSince.set(candidate, since);
-        if (performance.now() - since < standing.trialOf(candidate)) continue;
+        if (performance.now() - since < standing.trialOf(candidate) || !mayLeave()) continue;
         standing.wentBackTo(candidate);
         return name;
       } catch (error) {

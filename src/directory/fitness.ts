@@ -50,8 +50,7 @@ export function checkLag(here: DomainController, stored: Position | undefined, m
     if (here.vector[invocationId] === undefined)
       throw new Behind(here.dc, `it is behind: it has never heard of what was written on ${elsewhere}`, Number.POSITIVE_INFINITY);
     const lag = now - (lastHeard.get(invocationId) ?? now);
-    if (lag > maxLag)
-      throw new Behind(here.dc, `it is behind: it last heard ${Math.round(lag / 60_000)} min ago of what is written on ${elsewhere}`, lag);
+    if (lag > maxLag) throw new Behind(here.dc, `it is behind: it last heard ${inWords(lag)} ago of what is written on ${elsewhere}`, lag);
   }
 }
 
@@ -68,4 +67,8 @@ export function checkCovers(here: DomainController, seen: Vector): void {
 /** Where the account may not see the vector, nothing is there but what was written here. */
 function showsVector({ vector }: DomainController): boolean {
   return Object.keys(vector).length > 1;
+}
+
+function inWords(milliseconds: number): string {
+  return milliseconds < 120_000 ? `${Math.round(milliseconds / 1_000)} s` : `${Math.round(milliseconds / 60_000)} min`;
 }

@@ -5,19 +5,30 @@ import { BlobError, recordsOf } from './records.ts';
 /** When a domain controller last took over what was new on another one, in milliseconds since 1970, by the invocationId of that. */
 export type LastHeard = ReadonlyMap<string, number>;
 
-/** Only the second version of the vector has times, at the end of its records. */
-const SIZES = new Map([[2, 32]]);
-const SECONDS_TO_1970 = 11_644_473_600n;
-/** Windows counts seconds since 1601 (UPTODATE_CURSOR_V2 of MS-DRSR), Samba tenths of microseconds; today they are far below this, and far above. */
-const LARGEST_SECONDS = 10n ** 13n;
+type Time = readonly [invocationId: string, milliseconds: number];
 
-/** From the head of a naming context: its vector, and the same in words, which Windows has. What cannot be read is not known. */
+/**
+ * From the head of a naming context: of all others in the vector, and in words in msDS-NCReplCursors, which Windows has; of those it
+ * replicates with itself in repsFrom. Samba has nothing but the last. What cannot be read is not known.
+ */
 export function lastHeard(head: LdapEntry | undefined): LastHeard {
-  const texts = valuesOf(head, 'msDS-NCReplCursors').map((value) => value.toString());
-  return new Map([...valuesOf(head, 'replUpToDateVector').flatMap(ofVector), ...texts.flatMap(ofText)]);
+  const times: Time[] = [
+    ...valuesOf(head, 'replUpToDateVector').flatMap(ofVector),
+    ...valuesOf(head, 'msDS-NCReplCursors').flatMap((value) => ofText(value.toString())),
+    ...valuesOf(head, 'repsFrom').flatMap(ofPartner),
+  ];
+  const latest = new Map<string, number>();
+  for (const [invocationId, time] of times) {
+    // Samba's vector says of each that it was in 1970.
+    if (time > 0) latest.set(invocationId, Math.max(time, latest.get(invocationId) ?? 0));
+  }
+  return latest;
 }
 
-function ofVector(value: Buffer): [string, number][] {
+/** Only the second version of the vector has times, at the end of its records (UPTODATE_CURSOR_V2 of MS-DRSR). */
+const SIZES = new Map([[2, 32]]);
+
+function ofVector(value: Buffer): Time[] {
   try {
     return recordsOf(value, SIZES).map((record) => [guidText(record.subarray(0, 16)) ?? '', millisecondsOf(record.readBigUInt64LE(24))]);
   } catch (error) {
@@ -26,11 +37,25 @@ function ofVector(value: Buffer): [string, number][] {
   }
 }
 
-function ofText(text: string): [string, number][] {
+function ofText(text: string): Time[] {
   const invocationId = /<uuidSourceDsaInvocationID>\s*([0-9a-f-]{36})\s*</i.exec(text)?.[1];
   const time = Date.parse(/<ftimeLastSyncSuccess>\s*([^<\s]+)\s*</i.exec(text)?.[1] ?? '');
   return invocationId === undefined || Number.isNaN(time) ? [] : [[invocationId.toLowerCase(), time]];
 }
+
+/** REPS_FROM of MS-DRSR: offsets of the last success and of the partner's invocationId. */
+const LAST_SUCCESS = 16;
+const PARTNER = 176;
+
+function ofPartner(value: Buffer): Time[] {
+  const invocationId = guidText(value.subarray(PARTNER, PARTNER + 16));
+  const isKnown = invocationId !== undefined && value.readUInt32LE(0) === 1;
+  return isKnown ? [[invocationId, millisecondsOf(value.readBigUInt64LE(LAST_SUCCESS))]] : [];
+}
+
+const SECONDS_TO_1970 = 11_644_473_600n;
+/** Times are seconds since 1601, in Samba's vector tenths of microseconds; today the one is far below this, the other far above. */
+const LARGEST_SECONDS = 10n ** 13n;
 
 function millisecondsOf(time: bigint): number {
   const milliseconds = time < LARGEST_SECONDS ? time * 1_000n : time / 10_000n;

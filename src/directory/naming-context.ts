@@ -10,6 +10,7 @@ import { decodeVector, parseCursors } from './vector.ts';
 
 /** What the head of a naming context tells of it. */
 export interface NamingContext {
+  /** The entry as it came. */
   readonly head: LdapEntry | undefined;
   /** Empty when the account may not see it. */
   readonly domainSid: string;
@@ -23,7 +24,7 @@ export async function readNamingContext(connection: LdapConnection, namingContex
     baseDN: namingContext,
     scope: 'base',
     filter: new PresenceFilter({ attribute: 'objectClass' }),
-    attributes: ['objectSid', 'replUpToDateVector', 'msDS-NCReplCursors'],
+    attributes: ['objectSid', 'replUpToDateVector', 'msDS-NCReplCursors', 'repsFrom'],
   } as const;
   const [head] = await findEntries(connection, parameters, `the head of ${namingContext}`);
   const cursors = valuesOf(head, 'msDS-NCReplCursors').map((value) => value.toString());

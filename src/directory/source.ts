@@ -207,7 +207,12 @@ class LdapDirectorySource implements DirectorySource {
         checkCovers(better.here, here.vector);
         return better.here.dc;
       });
-    wellAgain({ preferred, probe, standing: this.#standing, every: probeEvery }, ended.signal).then(
+    // A read of everything that was cut off would begin anew.
+    const mayLeave = () => {
+      const position = find(here.namingContext);
+      return position !== undefined && position.comparing === undefined;
+    };
+    wellAgain({ preferred, probe, mayLeave, standing: this.#standing, every: probeEvery }, ended.signal).then(
       (dc) => dc && connection.fail(new DirectoryError('preferred', `${dc} is well again, and preferred to ${here.dc}`)),
       (error) => connection.fail(failed('unavailable', 'Looking for a better domain controller failed', error)),
     );

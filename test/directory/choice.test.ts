@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { type DirectorySettings, ldapDirectorySource } from '../../src/directory/source.ts';
 import { DirectoryError } from '../../streams/directory-source.ts';
 import type { Position } from '../../streams/position.ts';
-import { searchDone } from '../support/ldap-server.ts';
+import { bindResponse, searchDone } from '../support/ldap-server.ts';
 import { NC, NEVER, nothingStored, type Script } from './scripted-dc.ts';
 import { invocationId, ScriptedDc, settingsOf, storedPosition, vectorOf } from './scripted-dcs.ts';
 
@@ -117,9 +117,22 @@ describe('the choice of a domain controller', () => {
     const opening = source([one, two]).open(nothingStored, abort.signal);
     await expect.poll(() => one.logons).toBe(1);
     abort.abort();
-    await expect(opening).rejects.toMatchObject({ failure: 'unavailable', message: expect.stringContaining('given up') });
+    await expect(opening).rejects.toMatchObject({ failure: 'unavailable', message: 'Opening the directory was given up' });
     expect(two.server.clients).toEqual([]);
     await expect.poll(() => one.connections).toBe(0);
+  });
+
+  it('gives no deadline of its own to what comes after the logon', async () => {
+    await using one = await ScriptedDc.start(1);
+    await using two = await ScriptedDc.start(2);
+    const deadline = 1_500;
+    one.answer(({ id, operation }, client) => {
+      if (operation === 0x60) setTimeout(() => client.send(bindResponse(id)), 0.7 * deadline);
+    });
+    const begun = performance.now();
+    await using session = await source([one, two], { deadline }).open(nothingStored, NEVER);
+    expect(performance.now() - begun).toBeLessThan(1.5 * deadline);
+    expect(session.dc).toBe(two.name);
   });
 
   describe('that is behind', () => {

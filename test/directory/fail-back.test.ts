@@ -4,7 +4,8 @@ import { wellAgain } from '../../src/directory/fail-back.ts';
 import { ldapDirectorySource } from '../../src/directory/source.ts';
 import { Standing } from '../../src/directory/standing.ts';
 import { DirectoryError, type DirectorySession } from '../../streams/directory-source.ts';
-import { NEVER, nothingStored } from './scripted-dc.ts';
+import type { Position } from '../../streams/position.ts';
+import { NEVER } from './scripted-dc.ts';
 import { invocationId, ScriptedDc, settingsOf, storedPosition, vectorOf } from './scripted-dcs.ts';
 
 const MINUTE = 60_000;
@@ -23,8 +24,10 @@ describe('going back', () => {
   /** What probes find; each by its host. */
   let troubles: Map<string, DirectoryError>;
   let probes: string[];
+  let mayLeave: boolean;
 
   beforeEach(() => {
+    mayLeave = true;
     vi.useFakeTimers();
     standing = new Standing(TRIAL);
     troubles = new Map();
@@ -43,7 +46,7 @@ describe('going back', () => {
     const begun = performance.now();
     let result: string | undefined;
     let isOver = false;
-    const waited = wellAgain({ preferred, probe, standing, every: EVERY }, end.signal).then((host) => {
+    const waited = wellAgain({ preferred, probe, mayLeave: () => mayLeave, standing, every: EVERY }, end.signal).then((host) => {
       result = host;
       isOver = true;
     });
@@ -71,6 +74,14 @@ describe('going back', () => {
     expect(await waiting([dc1, dc2])).toEqual(['dc2', EVERY + TRIAL]);
     expect(standing.failure(dc1)).toBe(down);
     expect(standing.failure(dc2)).toBeUndefined();
+  });
+
+  it('waits until the one in use can be left', async () => {
+    setTimeout(() => {
+      mayLeave = true;
+    }, 10 * MINUTE);
+    mayLeave = false;
+    expect(await waiting([dc1])).toEqual(['dc1', 10 * MINUTE]);
   });
 
   it('takes twice as long each time that it was too early, up to an hour, and as long as at first once it was not', async () => {
@@ -132,6 +143,7 @@ describe('a session on a domain controller that is not the best', () => {
         { ...FAST, ...more },
       ),
     );
+  const readBefore = () => storedPosition();
   const endOf = (session: DirectorySession) =>
     new Promise<unknown>((resolve) => session.wakes.subscribe({ error: resolve, complete: () => resolve(undefined) }));
 
@@ -141,7 +153,7 @@ describe('a session on a domain controller that is not the best', () => {
     const both = source([one, two]);
     one.refuse();
     {
-      await using session = await both.open(nothingStored, NEVER);
+      await using session = await both.open(readBefore, NEVER);
       expect(session.dc).toBe(two.name);
       const end = endOf(session);
       one.recover();
@@ -151,7 +163,7 @@ describe('a session on a domain controller that is not the best', () => {
       await expect(session.read(undefined).next()).rejects.toMatchObject({ failure: 'preferred' });
       expect(both.failed(new DirectoryError('preferred', 'well again'))).toBe(true);
     }
-    await using session = await both.open(nothingStored, NEVER);
+    await using session = await both.open(readBefore, NEVER);
     expect(session).toMatchObject({ dc: one.name, passedOver: [] });
     await expect.poll(() => [one.connections, two.connections]).toEqual([2, 0]);
   });
@@ -159,7 +171,7 @@ describe('a session on a domain controller that is not the best', () => {
   it('probes with one connection at a time, closed at once, and none to the one in use', async () => {
     await using one = await ScriptedDc.start(1, { ntds: { options: ['4'] } });
     await using two = await ScriptedDc.start(2);
-    await using _session = await source([one, two]).open(nothingStored, NEVER);
+    await using _session = await source([one, two]).open(readBefore, NEVER);
     let most = 0;
     await expect
       .poll(
@@ -178,7 +190,7 @@ describe('a session on a domain controller that is not the best', () => {
     await using one = await ScriptedDc.start(1);
     await using two = await ScriptedDc.start(2);
     one.hang();
-    const session = await source([one, two], { deadline: 500 }).open(nothingStored, NEVER);
+    const session = await source([one, two], { deadline: 500 }).open(readBefore, NEVER);
     await expect.poll(() => one.logons).toBeGreaterThan(1);
     await session[Symbol.asyncDispose]();
     await expect.poll(() => one.connections).toBe(0);
@@ -190,7 +202,7 @@ describe('a session on a domain controller that is not the best', () => {
   it('probes nobody when it is on the best one', async () => {
     await using one = await ScriptedDc.start(1);
     await using two = await ScriptedDc.start(2);
-    await using _session = await source([one, two]).open(nothingStored, NEVER);
+    await using _session = await source([one, two]).open(readBefore, NEVER);
     await new Promise((resolve) => setTimeout(resolve, 5 * FAST.probeEvery));
     expect(two.server.clients).toEqual([]);
   });
@@ -201,14 +213,32 @@ describe('a session on a domain controller that is not the best', () => {
     await using two = await ScriptedDc.start(2); // has come to 4000
     const both = source([one, two]);
     one.refuse();
-    await using session = await both.open(nothingStored, NEVER);
+    await using session = await both.open(readBefore, NEVER);
     const end = endOf(session);
     one.recover();
     const { logons } = one;
     await expect.poll(() => one.logons, { timeout: 10_000 }).toBeGreaterThan(logons + 10);
+    expect(await Promise.race([end, 'still open'])).toBe('still open');
     head.replUpToDateVector = [vectorOf([{ n: 2, usn: 4_000, at: Date.now() }])];
     expect(await end).toMatchObject({ failure: 'preferred' });
-    expect(await Promise.race([end, 'still open'])).not.toBe('still open');
+  });
+
+  it.each<[string, Position | undefined]>([
+    ['for the first time', undefined],
+    ['to compare', storedPosition({ comparing: 'the position is lost' })],
+  ])('does not end while everything is read %s', async (_, position) => {
+    await using one = await ScriptedDc.start(1);
+    await using two = await ScriptedDc.start(2);
+    let stored = position;
+    one.refuse();
+    await using session = await source([one, two]).open(() => stored, NEVER);
+    const end = endOf(session);
+    one.recover();
+    const { logons } = one;
+    await expect.poll(() => one.logons, { timeout: 10_000 }).toBeGreaterThan(logons + 10);
+    expect(await Promise.race([end, 'still open'])).toBe('still open');
+    stored = storedPosition();
+    expect(await end).toMatchObject({ failure: 'preferred' });
   });
 
   it('does not end for another address of the same domain controller', async () => {
@@ -216,19 +246,16 @@ describe('a session on a domain controller that is not the best', () => {
     await using two = await ScriptedDc.start(2);
     const both = source([proxied, two]);
     proxied.refuse();
-    await using session = await both.open(nothingStored, NEVER);
-    let ended = false;
-    void endOf(session).then(() => {
-      ended = true;
-    });
+    await using session = await both.open(readBefore, NEVER);
+    const end = endOf(session);
     proxied.recover();
     const { logons } = proxied;
     await expect.poll(() => proxied.logons, { timeout: 10_000 }).toBeGreaterThan(logons + 10);
-    expect(ended).toBe(false);
+    expect(await Promise.race([end, 'still open'])).toBe('still open');
   });
 
   it('that was taken although it is behind ends as soon as any other is well', async () => {
-    const behind = { replUpToDateVector: [vectorOf([{ n: 9, usn: 10, at: 0 }])] };
+    const behind = { replUpToDateVector: [vectorOf([{ n: 9, usn: 10, at: 60 * MINUTE }])] };
     const head = { ...behind };
     await using one = await ScriptedDc.start(1, { head: behind });
     await using two = await ScriptedDc.start(2, { head });

@@ -22,6 +22,33 @@ it.each(['seconds', 'ticks'] as const)('is read from a vector with %s', (unit) =
   ]);
 });
 
+it('is read from partners, where Samba has it alone', () => {
+  const partner = Buffer.alloc(274);
+  partner.writeUInt32LE(1, 0);
+  partner.writeBigUInt64LE(BigInt(AT / 1_000) + 11_644_473_600n, 16);
+  invocationId(2).bytes.copy(partner, 176);
+  const vector = vectorOf(
+    [
+      { n: 2, usn: 7, at: 0 },
+      { n: 3, usn: 7, at: 0 },
+    ],
+    'ticks',
+  );
+  const both = {
+    dn: 'DC=corp',
+    attributes: [
+      { type: 'repsFrom', values: [partner] },
+      { type: 'replUpToDateVector', values: [vector] },
+    ],
+  };
+  expect([...lastHeard(both)]).toEqual([[invocationId(2).text, AT]]);
+});
+
+it('is the latest of several', () => {
+  const times = [AT - 1_000, AT, AT - 2_000].map((at) => vectorOf([{ n: 2, usn: 7, at }]));
+  expect([...lastHeard(head('replUpToDateVector', ...times))]).toEqual([[invocationId(2).text, AT]]);
+});
+
 it('is read from words', () => {
   const { text } = invocationId(10);
   const values = [inWords(text.toUpperCase(), '2026-01-02T03:04:05Z'), inWords(invocationId(3).text, 'never'), '<DS_REPL_CURSOR/>'];
@@ -32,6 +59,8 @@ it.each<[string, Parameters<typeof lastHeard>[0]]>([
   ['no entry', undefined],
   ['an empty value', head('replUpToDateVector', '')],
   ['a version without times', head('replUpToDateVector', Buffer.from('0100000000000000', 'hex'), Buffer.alloc(16, 1))],
+  ['a partner cut short', head('repsFrom', Buffer.alloc(180, 1))],
+  ['a partner of another version', head('repsFrom', Buffer.alloc(274, 2))],
   ['fewer bytes than are announced', head('replUpToDateVector', vectorOf([{ n: 2, usn: 7, at: AT }]).subarray(0, 47))],
 ])('is not known from %s', (_, entry) => {
   expect([...lastHeard(entry)]).toEqual([]);

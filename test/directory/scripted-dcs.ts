@@ -45,24 +45,29 @@ export class ScriptedDc implements AsyncDisposable {
     return this.server.requests.filter(({ operation }) => operation === 0x60).length;
   }
 
+  /** Answers like this from now on. */
+  answer(answer: Answer): void {
+    this.#answer.now = answer;
+  }
+
   /** Ends what is there and refuses logons, with this result. */
   refuse(code = 52): void {
-    this.#answer.now = ({ id }, client) => void client.send(bindResponse(id, code));
+    this.answer(({ id }, client) => void client.send(bindResponse(id, code)));
     for (const client of this.server.clients) client.destroy();
   }
 
   /** Answers nothing any more. */
   hang(): void {
-    this.#answer.now = () => {};
+    this.answer(() => {});
   }
 
   /** Gives each answer so many milliseconds late. */
   slow(milliseconds: number): void {
-    this.#answer.now = (request, client) => void setTimeout(() => client.closed || void this.#well(request, client), milliseconds);
+    this.answer((request, client) => void setTimeout(() => client.closed || void this.#well(request, client), milliseconds));
   }
 
   recover(): void {
-    this.#answer.now = this.#well;
+    this.answer(this.#well);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
