@@ -90,6 +90,7 @@ describe('going back', () => {
       took.push((await waiting([dc1]))[1] - EVERY);
       await vi.advanceTimersByTimeAsync(MINUTE);
       standing.failed(dc1, down);
+      standing.failed(dc1, down); // a probe finds the same; that counts once
     }
     expect(took.map((each) => each / MINUTE)).toEqual([2, 4, 8, 16, 32, 60, 60]);
     await waiting([dc1]);
@@ -107,6 +108,13 @@ describe('going back', () => {
     probes.length = 0;
     await waiting([dc1], 5 * MINUTE);
     expect(probes).toEqual([]);
+  });
+
+  it('begins the trial anew after that', async () => {
+    setTimeout(() => troubles.set('dc2', new DirectoryError('credentials', 'wrong password')), MINUTE + 1);
+    setTimeout(() => troubles.set('dc2', down), 2 * MINUTE);
+    // The third probe is refused; those of the next quarter of an hour are left out.
+    expect(await waiting([dc1, dc2])).toEqual(['dc1', 3 * EVERY + 15 * MINUTE + TRIAL]);
   });
 });
 
