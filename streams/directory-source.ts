@@ -18,7 +18,8 @@ export interface DirectorySource {
   /**
    * Tells that a session failed or could not be opened, so that another domain controller is preferred for a while.
    *
-   * @returns whether there is one that has not failed since, to be tried at once
+   * @returns whether there is one that has not failed since, to be tried at once; never after a refused password, which the next one
+   *   would refuse too until the account is locked out, nor after a refused position, without which this one can be read
    */
   failed(error: DirectoryError): boolean;
 }

@@ -168,11 +168,9 @@ function watch(
     once,
     (error) => {
       if (!(error instanceof DirectoryError) || error instanceof SharedDomain) return undefined;
-      if (error.failure === 'preferred') return leaving(source.name, error);
       watched.positionRefused ||= error.failure === 'position';
-      // A refused password would be refused by the next one too, until the account is locked out; a refused position is read anew there.
-      const isAnotherThere = error.failure !== 'credentials' && error.failure !== 'position' && source.failed(error);
-      if (isAnotherThere) return leaving(source.name, error);
+      const isAnotherThere = source.failed(error);
+      if (isAnotherThere || error.failure === 'preferred') return leaving(source.name, error);
       if (error.failure === 'configuration' && !watched.everRead) return undefined;
       watched.failures += 1;
       const milliseconds = error.failure === 'credentials' ? REFUSED_PASSWORD_DELAY : backoff(watched.failures, DELAYS[error.failure]);
