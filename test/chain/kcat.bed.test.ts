@@ -73,7 +73,15 @@ describe('a reader that knows nothing of the product, kcat', () => {
       mail: 'ann.lee@corp.example.test',
       enabled: true,
     };
-    const observed = { time: expect.stringMatching(TIME), dc: bed.directory.hostName.replace('dc1', 'DC1'), via: 'dirsync', dn };
+    const dc = bed.directory.hostName.replace('dc1', 'DC1');
+    const origin = {
+      version: 2,
+      time: expect.stringMatching(TIME),
+      invocationId: expect.stringMatching(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/),
+      usn: expect.stringMatching(/^\d+$/),
+      dc,
+    };
+    const observed = { time: expect.stringMatching(TIME), dc, via: 'dirsync', dn, origin };
     const [renamed, principal, profile, disabled, , takenOver, deleted] = records.map(({ value }) => value);
     expect(renamed).toEqual({
       sequence: 1,
