@@ -15,15 +15,20 @@ export class TcpProxy implements AsyncDisposable {
   swallowing = false;
   /** Milliseconds by which each answer of the server is held back. */
   delay = 0;
+  /** One bit of each answer of the server is another when it reaches the client. */
+  corrupting = false;
+  /** New connections are broken as soon as they are made; those that there are go on. */
+  refusing = false;
   readonly #target: { readonly host: string; readonly port: number };
   readonly #inspect: () => Inspection;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  readonly #clients = new Set<Socket>();
 
   private constructor(target: { host: string; port: number }, inspect: () => Inspection) {
     this.#target = target;
     this.#inspect = inspect;
-    this.#server = createServer((client) => this.#accept(client));
+    this.#server = createServer({ allowHalfOpen: true }, (client) => this.#accept(client));
   }
 
   /** Listens on the host of its target, on a free port. */
@@ -45,6 +50,11 @@ export class TcpProxy implements AsyncDisposable {
     for (const socket of this.#sockets) socket.resetAndDestroy();
   }
 
+  /** For every client the server has said its last word; what the client says still reaches the server. */
+  halfClose(): void {
+    for (const client of this.#clients) client.end();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.cut();
     this.#server.close();
@@ -52,8 +62,14 @@ export class TcpProxy implements AsyncDisposable {
   }
 
   #accept(client: Socket): void {
-    const server = connect(this.#target);
+    if (this.refusing) {
+      client.resetAndDestroy();
+      return;
+    }
+    const server = connect({ ...this.#target, allowHalfOpen: true });
     const inspection = this.#inspect();
+    this.#clients.add(client);
+    client.on('close', () => this.#clients.delete(client));
     for (const [socket, other] of [
       [client, server],
       [server, client],
@@ -61,17 +77,26 @@ export class TcpProxy implements AsyncDisposable {
       this.#sockets.add(socket);
       // Breaking connections is what it is for: either end may find its own gone.
       socket.on('error', () => other.destroy());
-      socket.on('close', () => {
-        this.#sockets.delete(socket);
-        other.destroy();
-      });
+      socket.on('close', () => this.#sockets.delete(socket));
     }
     client.on('data', (chunk: Buffer) => server.write(inspection.toServer(chunk)));
+    client.on('end', () => server.end());
     server.on('data', (chunk: Buffer) => {
       const passed = inspection.toClient(chunk);
       if (this.swallowing || passed.length === 0) return;
-      if (this.delay === 0) client.write(passed);
-      else setTimeout(() => client.destroyed || client.write(passed), this.delay);
+      this.#later(() => client.writable && client.write(this.corrupting ? flipped(passed) : passed));
     });
+    server.on('end', () => this.#later(() => client.end()));
   }
+
+  #later(act: () => void): void {
+    if (this.delay === 0) act();
+    else setTimeout(act, this.delay);
+  }
+}
+
+function flipped(bytes: Buffer): Buffer {
+  const copy = Buffer.from(bytes);
+  copy.writeUInt8(copy.readUInt8(copy.length - 1) ^ 1, copy.length - 1);
+  return copy;
 }
