@@ -1,7 +1,7 @@
 import { type DirectorySettings, ldapDirectorySource } from '../../src/directory/source.ts';
 import { FakeDirectory } from '../support/fake-directory.ts';
 import { FakeDomainController } from '../support/fake-domain-controller.ts';
-import { LdapServer } from '../support/ldap-server.ts';
+import { type Answer, type LdapClient, type LdapRequest, LdapServer } from '../support/ldap-server.ts';
 import { Listening } from './listening.ts';
 import { settingsFor } from './scripted-dc.ts';
 
@@ -11,19 +11,27 @@ export class FakeListening implements AsyncDisposable {
   readonly dc: FakeDomainController;
   readonly server: LdapServer;
   readonly warnings: string[] = [];
+  /** Awaited before each request is answered. */
+  interpose: (request: LdapRequest, client: LdapClient) => void | Promise<void> = () => {};
   readonly #mark: string;
   #marks = 0;
 
-  private constructor(dc: FakeDomainController, server: LdapServer) {
+  private constructor(dc: FakeDomainController, start: { server: LdapServer; answer: Answer }) {
     this.dc = dc;
     this.directory = dc.directory;
-    this.server = server;
+    this.server = start.server;
+    start.answer = async (request, client) => {
+      await this.interpose(request, client);
+      dc.respond(request, client);
+    };
     this.#mark = this.directory.addUser({ sAMAccountName: 'mark' });
   }
 
   static async start(directory = new FakeDirectory()): Promise<FakeListening> {
     const dc = new FakeDomainController(directory);
-    return new FakeListening(dc, await LdapServer.start(dc.answer));
+    const start: { answer: Answer } = { answer: dc.answer };
+    const server = await LdapServer.start((request, client) => start.answer(request, client));
+    return new FakeListening(dc, Object.assign(start, { server }));
   }
 
   listener(more: Partial<DirectorySettings> = {}): Promise<Listening> {

@@ -6,11 +6,14 @@ const SEED_VARIABLE = 'CHAIN_SEED';
 /** Random choices that one number repeats (mulberry32). */
 export class Random {
   readonly seed: number;
+  readonly #variable: string;
   #state: number;
 
-  constructor(seed = Number(process.env[SEED_VARIABLE] ?? randomInt(2 ** 31))) {
-    this.seed = seed;
-    this.#state = seed;
+  /** @param variable of the environment, which gives the seed where none is given */
+  constructor(seed?: number, variable = SEED_VARIABLE) {
+    this.seed = seed ?? Number(process.env[variable] ?? randomInt(2 ** 31));
+    this.#variable = variable;
+    this.#state = this.seed;
   }
 
   /** From 0 to below 1. */
@@ -41,7 +44,7 @@ export class Random {
     try {
       return await body();
     } catch (error) {
-      throw new Error(`with ${SEED_VARIABLE}=${this.seed}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+      throw new Error(`with ${this.#variable}=${this.seed}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
     }
   }
 }

@@ -59,7 +59,6 @@ export class FakeDirectory {
   readonly service: string;
   /** Those that are held here. A child domain is one more. */
   readonly namingContexts: string[];
-  /** Another one is what a restored database has. */
   invocationId: string;
   recycleBin: boolean;
   highestCommittedUSN = 4_000;
@@ -143,6 +142,14 @@ export class FakeDirectory {
     if (object === undefined || !isDeleted(object)) throw new Error(`no deleted object ${objectGUID}`);
     object.dn = dn;
     this.#write(objectGUID, { isDeleted: null, isRecycled: null, lastKnownParent: null, name: nameOf(dn), cn: nameOf(dn) });
+  }
+
+  /** As the database of a domain controller that was restored: what it wrote before is as another one's. */
+  renew(invocationId: string): void {
+    this.#partners.set(this.invocationId, this.highestCommittedUSN);
+    this.invocationId = invocationId;
+    const service = this.objects().find(({ dn }) => dn === this.service);
+    if (service !== undefined) this.modify(service.objectGUID, { invocationId: guidBytes(invocationId) });
   }
 
   /** Takes what another domain controller has and this one has not, as replication does; conflicts go by version, time, invocationId. */

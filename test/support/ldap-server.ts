@@ -87,7 +87,8 @@ export class LdapServer implements AsyncDisposable {
   readonly #server: Server;
 
   private constructor(answer: Answer, tls: Certificate | undefined) {
-    this.#server = createServer((plain) => {
+    // As servers do: two small answers are not to wait for each other.
+    this.#server = createServer({ noDelay: true }, (plain) => {
       const socket = tls === undefined ? plain : new TLSSocket(plain, { isServer: true, ...tls });
       let bytes = Buffer.alloc(0);
       const client = new LdapClient(socket, (chunk) => {
