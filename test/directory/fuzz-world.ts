@@ -9,6 +9,7 @@ import { FakeDirectory } from '../support/fake-directory.ts';
 import { FakeDomainController } from '../support/fake-domain-controller.ts';
 import { type Certificate, type LdapClient, type LdapRequest, LdapServer, searchDone, searchEntry } from '../support/ldap-server.ts';
 import { MemoryChangeLog } from '../support/memory-change-log.ts';
+import { READING } from '../support/reading-settings.ts';
 import { MARK } from './account-changes.ts';
 import { type Damage, type Stage, stageOf, type Wire } from './damage.ts';
 import { settingsFor } from './scripted-dc.ts';
@@ -20,7 +21,6 @@ const nextTurn = globalThis.setImmediate;
 const QUIET_TURNS = 6;
 /** Milliseconds by which time goes on at most while there is a connection: far below the deadlines. */
 const LONGEST_STEP = 1_000;
-const SETTINGS = { readEvery: 30_000, readGap: 10, positionEvery: 60_000 };
 
 /** What becomes of the answers to requests of one stage. */
 export interface Trouble {
@@ -97,7 +97,7 @@ export class FuzzWorld implements AsyncDisposable {
       // Few accounts make several pages then, and several answers.
       pageSize: 3,
     });
-    listen([ldapDirectorySource(settings)], this.log, SETTINGS, this.#stop.signal).subscribe({
+    listen([ldapDirectorySource(settings)], this.log, READING, this.#stop.signal).subscribe({
       next: (report) => this.reports.push(report),
       error: end,
       complete: () => end('completed'),
