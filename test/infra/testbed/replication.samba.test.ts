@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Bed, startBed } from '../../../infra/testbed/bed.ts';
 import type { Directory } from '../../../infra/testbed/directory.ts';
 import { DirectoryAdmin } from '../../../infra/testbed/ldap.ts';
-import { dirSync, eventually, lives, ticketFor } from './support.ts';
+import { dirSync, eventually, lives, scratch, ticketFor } from './support.ts';
 
 const MODULE = fileURLToPath(new URL('../../../infra/testbed/bed.ts', import.meta.url));
 
@@ -137,10 +137,11 @@ describe('a domain controller of two', () => {
 });
 
 it('leaves nothing behind when its process is killed', async () => {
-  const script = `import { startBed } from '${MODULE}'; const bed = await startBed({ dcs: 2, users: 3 }); console.log(JSON.stringify([bed.path, bed.parts]));`;
+  const path = await scratch();
+  const script = `import { startBed } from '${MODULE}'; const bed = await startBed({ dcs: 2, users: 3, path: '${path}' }); console.log(JSON.stringify(bed.parts));`;
   const parent = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
   const [line] = (await once(parent.stdout, 'data')) as [Buffer];
-  const [, parts] = JSON.parse(line.toString()) as [string, { name: string; pid: number }[]];
+  const parts = JSON.parse(line.toString()) as { name: string; pid: number }[];
   expect(parts.map(({ name }) => name)).toEqual(['dc1', 'dc2']);
   // The server itself, not something around it that would leave it behind.
   for (const { pid } of parts) {
