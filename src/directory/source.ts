@@ -46,7 +46,7 @@ export interface DirectorySettings extends MethodSettings {
   readonly pageSize?: number | undefined;
   /** Milliseconds that the first entry of a full read, and of the first read after opening, may take. Default 120,000, a domain controller's own limit. */
   readonly patience?: number | undefined;
-  /** Milliseconds between two heartbeats. Default 60,000. */
+  /** Milliseconds between two heartbeats, by which a server that hangs is noticed. Default 10,000. */
   readonly heartbeat?: number | undefined;
   /** Told of values and entries that were set aside, and of DNS that does not answer. */
   readonly warn?: Warn | undefined;
@@ -222,7 +222,7 @@ class LdapDirectorySource implements DirectorySource {
 /** With what is said where nothing is. */
 function complete(settings: DirectorySettings) {
   const { deadline = 5_000, maxLag = 3_600_000, probeEvery = 30_000, failBackAfter = 120_000 } = settings;
-  const { pageSize = 500, patience = 120_000, heartbeat = 60_000, warn = () => {}, allowClearText = false } = settings;
+  const { pageSize = 500, patience = 120_000, heartbeat = 10_000, warn = () => {}, allowClearText = false } = settings;
   return { ...settings, deadline, maxLag, probeEvery, failBackAfter, pageSize, patience, heartbeat, warn, allowClearText };
 }
 
