@@ -40,6 +40,8 @@ export interface DirectorySession extends AsyncDisposable {
   readonly namingContext: string;
   /** NetBIOS name, from the crossRef of the naming context. */
   readonly domain: string;
+  /** DN of the configuration naming context, which all domains of a forest share. */
+  readonly forest: string;
   /** dnsHostName of the domain controller. */
   readonly dc: string;
   /** How changes are found here. */

@@ -3,6 +3,7 @@ import type { ChangeEvent } from './change.ts';
 import type { Batch, KnownAccounts, ListenerLog, ListenerRequest } from './change-log.ts';
 import { DirectoryError, type DirectorySession, type DirectorySource } from './directory-source.ts';
 import type { ListenerReport } from './listener.ts';
+import { ALONE } from './neighbours.ts';
 import { aborted, withResource } from './operators.ts';
 import { isReadWhole } from './position.ts';
 import { Publisher, type PublisherSettings } from './publisher.ts';
@@ -40,7 +41,7 @@ function comparison(
     if (!isReadWhole(stored))
       throw new DirectoryError('configuration', `no listener has read ${namingContext} to its end yet: nothing to compare with`);
     const request: ListenerRequest = { id: 'dry run', kind: 'compare', namingContext, time: new Date().toISOString() };
-    const publisher = new Publisher(session, stored, undefined, onPaper(known), settings);
+    const publisher = new Publisher(session, stored, undefined, onPaper(known), ALONE, settings);
     const reader = session.read(publisher.begin([request]));
     let over = false;
     return defer(() => reader.next()).pipe(

@@ -1,8 +1,9 @@
-import { concat, concatMap, defer, EMPTY, ignoreElements, type Observable, of, takeUntil, timer } from 'rxjs';
+import { concat, concatMap, defer, EMPTY, finalize, ignoreElements, type Observable, of, takeUntil, timer } from 'rxjs';
 import { backoff } from './backoff.ts';
 import type { ChangeEvent } from './change.ts';
 import { type ChangeLog, FencedError, type ListenerLog, LogError } from './change-log.ts';
 import { DirectoryError, type DirectoryFailure, type DirectorySession, type DirectorySource } from './directory-source.ts';
+import { Neighbourhood } from './neighbours.ts';
 import { aborted, failWhenAborted, retryWithReports, sideBySide, withResource } from './operators.ts';
 import { isReadWhole, type Position } from './position.ts';
 import type { Loss } from './publisher.ts';
@@ -95,6 +96,7 @@ export function listen(
   signal: AbortSignal,
 ): Observable<ListenerReport> {
   const all = sources.map((source) => new Watched(source));
+  const neighbourhood = new Neighbourhood(sources, settings);
   let failures = 0;
   const once = withResource(
     () => log.openListener(signal),
@@ -107,7 +109,7 @@ export function listen(
       const watches = sideBySide(
         (stop) => [
           failWhenAborted(listenerLog.lost, stop),
-          ...all.map((watched) => watch(watched, all, listenerLog, settings, stop, onRead)),
+          ...all.map((watched) => watch(watched, all, neighbourhood, listenerLog, settings, stop, onRead)),
         ],
         signal,
       );
@@ -125,6 +127,7 @@ export function listen(
 function watch(
   watched: Watched,
   all: readonly Watched[],
+  neighbourhood: Neighbourhood,
   log: ListenerLog,
   settings: ReadingSettings,
   signal: AbortSignal,
@@ -147,6 +150,8 @@ function watch(
     () => source.open(find, signal),
     (session) => {
       claim(session.namingContext, watched, all);
+      neighbourhood.enter(source, session);
+      const neighbours = neighbourhood.of(source);
       return defer(() => beginning(session, watched, log)).pipe(
         concatMap(({ position, loss, reason }) => {
           const { dc, namingContext, passedOver, limits } = session;
@@ -159,8 +164,9 @@ function watch(
             passedOver,
             limits,
           };
-          return concat(of(connected), readings(session, { position, loss }, log, settings, signal, onRead));
+          return concat(of(connected), readings(session, { position, loss }, log, neighbours, settings, signal, onRead));
         }),
+        finalize(() => neighbourhood.leave(source)),
       );
     },
   );

@@ -56,3 +56,18 @@ export function begun(namingContext: string, dc: string): Position {
 export function isReadWhole(position: Pick<Position, 'cookie'> | undefined): boolean {
   return position !== undefined && position.cookie !== '';
 }
+
+/** What somebody waits for, or must not be forgotten. */
+export function isNews(position: Position, stored: Position): boolean {
+  const digest = ({ held, served, withheld, comparing }: Position) =>
+    JSON.stringify([Object.keys(held).sort(), served, withheld?.digest, comparing]);
+  return position.dc !== stored.dc || digest(position) !== digest(stored);
+}
+
+/** How many of the last writes are remembered to know a roll-back by. */
+const REMEMBERED = 5;
+
+/** Those of the highest numbers. */
+export function lastOf(writes: readonly SeenWrite[]): readonly SeenWrite[] {
+  return writes.toSorted((one, other) => (BigInt(one.localUsn) < BigInt(other.localUsn) ? 1 : -1)).slice(0, REMEMBERED);
+}

@@ -3,12 +3,15 @@ import type { DirectorySession, Page } from './directory-source.ts';
 import { Draft } from './draft.ts';
 import type { ListenerReport } from './listener.ts';
 import { inPortions, lookUp } from './missing.ts';
+import { takeMoved } from './moves.ts';
+import type { Neighbours } from './neighbours.ts';
 import type { Observation } from './observation.ts';
 import { joined, type Vector } from './origin.ts';
-import { begun, isReadWhole, type Position, type SeenWrite } from './position.ts';
+import { begun, isNews, isReadWhole, lastOf, type Position, type SeenWrite } from './position.ts';
 import type { Shown } from './settle.ts';
-import { type Deletion, deletionDrafts, type Taking, take } from './taking.ts';
-import { type DeletionLimit, digestOf, isTooMany } from './withheld.ts';
+import { type Deletion, deletionDrafts, isOfAnother, type Taking, take } from './taking.ts';
+import type { DeletionLimit } from './withheld.ts';
+import { isAccepted, Withholding } from './withholding.ts';
 
 export interface PublisherSettings {
   /** Milliseconds after which a position is stored although nothing changed. */
@@ -17,6 +20,8 @@ export interface PublisherSettings {
   readonly compareEvery: number;
   /** Milliseconds that a domain controller may lag behind: for so long what is older than known is not taken for true. */
   readonly maxLag: number;
+  /** Milliseconds that an account may be gone from one domain before it shows up in another. */
+  readonly movesWithin: number;
   readonly deletionLimit: DeletionLimit;
 }
 
@@ -29,19 +34,15 @@ export interface Loss {
   readonly rolledBack: boolean;
 }
 
-/** How many of the last writes are remembered to know a roll-back by. */
-const REMEMBERED = 5;
 /** Milliseconds between two looks at accounts that wait for their domain controller to catch up. */
 const LOOK_AGAIN = 30_000;
-/** Milliseconds between two reports of the same deletions that wait for a person. */
-const REMIND = 3_600_000;
 /** Milliseconds: a comparison is a load on the domain controller, and changes of others go on being reported in between. */
 const PAUSE = { comparison: 300_000, changes: 5_000 };
 /** From how many known accounts on that come whole where only changes were asked for the cookie was not understood. */
 const REPEATED = 10;
 
-/** Of a domain that is read for the first time nothing has to be looked up: its accounts come whole, and nobody is told. */
-const NOBODY: Taking['known'] = { identity: () => undefined, holder: () => undefined, formerHolder: () => undefined, origins: () => ({}) };
+/** Of a domain that is read for the first time only who was moved to it has to be looked up: the others come whole, and nobody is told. */
+const NOBODY: Omit<Taking['known'], 'identity'> = { holder: () => undefined, formerHolder: () => undefined, origins: () => ({}) };
 
 const OUT_OF_SIGHT =
   'it is not shown any more, and not as deleted either: out of sight of the account that reads; what is known of it is kept';
@@ -72,6 +73,7 @@ interface Read {
 export class Publisher {
   readonly #session: DirectorySession;
   readonly #log: ListenerLog;
+  readonly #neighbours: Neighbours;
   readonly #settings: PublisherSettings;
   #loss: Loss | undefined;
   #position: Position | undefined;
@@ -79,7 +81,7 @@ export class Publisher {
   #writes: readonly SeenWrite[];
   #hasBegun = false;
   #stored = 0;
-  #reminded: { readonly digest: string; readonly at: number } | undefined;
+  readonly #withholding: Withholding;
   #lookedAgain = Number.NEGATIVE_INFINITY;
 
   /**
@@ -91,11 +93,14 @@ export class Publisher {
     position: Position | undefined,
     loss: Loss | undefined,
     log: ListenerLog,
+    neighbours: Neighbours,
     settings: PublisherSettings,
   ) {
     this.#session = session;
     this.#log = log;
+    this.#neighbours = neighbours;
     this.#settings = settings;
+    this.#withholding = new Withholding(session, log, settings.deletionLimit);
     this.#position = position;
     this.#loss = loss;
     // Their numbers are those of the domain controller that was read then.
@@ -163,7 +168,7 @@ export class Publisher {
       waiting: new Set(),
       requests: mine,
       began: performance.now(),
-      known: mode === 'baseline' && !this.#log.knows(domain) ? NOBODY : this.#log,
+      known: mode === 'baseline' && !this.#log.knows(domain) ? { ...NOBODY, identity: (guid) => this.#log.identity(guid) } : this.#log,
       objects: 0,
       differences: 0,
       repeated: 0,
@@ -219,7 +224,7 @@ export class Publisher {
     for (const about of taken.setAside) reports.push({ type: 'set-aside', ...about });
     read.differences += taken.draft.changes.length;
     read.repeated += taken.repeated;
-    this.#remember(taken.writes);
+    this.#writes = lastOf([...this.#writes, ...taken.writes]);
     return taken.draft;
   }
 
@@ -235,18 +240,21 @@ export class Publisher {
       reports.push(...(await this.#append(rest, undefined)));
       rest = await this.#lookAgain(reports, signal);
     }
-    if (this.#isWithheld()) {
-      reports.push(...(await this.#append(rest, this.#withholding())), ...this.#remind());
+    const patience = await this.#takeMoved(reports, signal);
+    if (this.#withholding.isNeeded(read, this.#before)) {
+      this.#position = this.#withholding.position(read, this.#before);
+      reports.push(...(await this.#append(rest, this.#position)), ...this.#withholding.remind(this.#position));
       return reports;
     }
-    const drafts = deletionDrafts(rest, [...read.deletions.values()], this.#session.domain, read.mode !== 'baseline');
+    this.#putOff(patience);
+    const drafts = deletionDrafts(rest, [...read.deletions.values()], read.mode !== 'baseline');
     if (read.mode !== 'baseline') read.differences += read.deletions.size;
     const after = this.#after(position);
     for (const [index, each] of drafts.entries()) {
       reports.push(...(await this.#append(each, index === drafts.length - 1 ? after : undefined)));
     }
     this.#position = after;
-    this.#reminded = undefined;
+    this.#withholding.over();
     if (this.#session.via === 'dirsync' && read.mode === 'changes' && read.repeated >= REPEATED && read.repeated * 2 > read.objects) {
       this.#loss = {
         reason: `${this.#session.dc} did not understand the position and answered with everything`,
@@ -275,10 +283,46 @@ export class Publisher {
     return draft;
   }
 
+  /** @returns milliseconds for which who seems to be deleted may still turn up in another domain */
+  async #takeMoved(reports: ListenerReport[], signal: AbortSignal): Promise<number> {
+    const { deletions, mode } = this.#read;
+    const { moved, patience } = await takeMoved(deletions, {
+      log: this.#log,
+      neighbours: this.#neighbours,
+      isOverdue: (objectGUID, milliseconds) => this.#isOverdue(objectGUID, milliseconds),
+      maxLag: this.#settings.maxLag,
+      isComparison: mode === 'comparison',
+      signal,
+    });
+    for (const { draft, namingContext } of moved) {
+      this.#read.differences += draft.changes.length;
+      reports.push(...(await this.#append(draft, undefined, namingContext)));
+    }
+    return patience;
+  }
+
+  /** Who may have been moved waits, unless a person has accepted the deletion. */
+  #putOff(patience: number): void {
+    const { deletions, waiting, mode } = this.#read;
+    if (mode === 'baseline' || isAccepted(this.#read, this.#before)) return;
+    for (const objectGUID of deletions.keys()) {
+      if (this.#isOverdue(objectGUID, patience)) continue;
+      deletions.delete(objectGUID);
+      waiting.add(objectGUID);
+    }
+  }
+
+  #isOverdue(objectGUID: string, after: number): boolean {
+    const now = Date.now();
+    return now - (Date.parse(this.#before?.held[objectGUID] ?? '') || now) >= after;
+  }
+
   #hasToLookAgain(): boolean {
     const held = Object.keys(this.#before?.held ?? {});
     const isNew = [...this.#read.waiting].some((objectGUID) => !held.includes(objectGUID));
-    return this.#read.mode !== 'baseline' && (isNew || (held.length > 0 && performance.now() - this.#lookedAgain >= LOOK_AGAIN));
+    const isDue = performance.now() - this.#lookedAgain >= Math.min(LOOK_AGAIN, this.#settings.movesWithin || LOOK_AGAIN);
+    // What is withheld has to be found each time, so that it can be accepted.
+    return this.#read.mode !== 'baseline' && (isNew || (held.length > 0 && (isDue || this.#before?.withheld !== undefined)));
   }
 
   /** Whether the domain controller has caught up, knows better, or has had its time. */
@@ -288,7 +332,7 @@ export class Publisher {
     read.lookedAgain = true;
     const held = this.#before?.held ?? {};
     const guids = [...new Set([...Object.keys(held), ...read.waiting])];
-    const isOverdue = (objectGUID: string) => Date.now() - (Date.parse(held[objectGUID] ?? '') || Date.now()) >= this.#settings.maxLag;
+    const isOverdue = (objectGUID: string) => this.#isOverdue(objectGUID, this.#settings.maxLag);
     let draft = new Draft(this.#log);
     const shown = { vector: await this.#session.vector(), invocationId: this.#session.invocationId };
     for (const overdue of [false, true]) {
@@ -297,48 +341,13 @@ export class Publisher {
         reports.push(...(await this.#append(draft, undefined)));
         draft = await this.#take(present, reports, signal, { shown, overdue });
         for (const { objectGUID, observed } of absent) {
+          if (isOfAnother(this.#log.identity(objectGUID), this.#session.domain)) continue;
           if (overdue) read.deletions.set(objectGUID, { objectGUID, observed });
           else read.waiting.add(objectGUID);
         }
       }
     }
     return draft;
-  }
-
-  #isWithheld(): boolean {
-    const { mode, deletions, requests } = this.#read;
-    if (mode === 'baseline' || !isTooMany(deletions.size, this.#log.count(this.#session.domain), this.#settings.deletionLimit))
-      return false;
-    const digest = digestOf(deletions.keys());
-    const served = this.#before?.served ?? [];
-    return !requests.some((each) => each.kind === 'accept-deletions' && each.digest === digest && !served.includes(each.id));
-  }
-
-  /** The position stays where it is, so that the same deletions come again until a person accepts them. */
-  #withholding(): Position {
-    const { namingContext, dc } = this.#session;
-    const before = this.#before ?? begun(namingContext, dc);
-    const digest = digestOf(this.#read.deletions.keys());
-    const since = before.withheld?.digest === digest ? before.withheld.since : new Date().toISOString();
-    const { mode, lossy, deletions, requests } = this.#read;
-    // A comparison that nobody needs any more would be forgotten, and with it who was not found.
-    const comparing = mode === 'comparison' ? (before.comparing ?? { reason: 'deletions that it found are withheld', lossy }) : undefined;
-    this.#position = {
-      ...before,
-      withheld: { deletions: deletions.size, digest, since },
-      served: requests.length > 0 ? requests.map(({ id }) => id) : before.served,
-      ...(comparing && { comparing }),
-    };
-    return this.#position;
-  }
-
-  #remind(): ListenerReport[] {
-    const { namingContext, domain } = this.#session;
-    const { digest = '' } = this.#position?.withheld ?? {};
-    const now = performance.now();
-    if (this.#reminded?.digest === digest && now - this.#reminded.at < REMIND) return [];
-    this.#reminded = { digest, at: now };
-    return [{ type: 'withheld', namingContext, deletions: this.#read.deletions.size, known: this.#log.count(domain), digest }];
   }
 
   #after(position: Position): Position {
@@ -357,10 +366,10 @@ export class Publisher {
     };
   }
 
-  async #append(draft: Draft, position: Position | undefined): Promise<ListenerReport[]> {
+  async #append(draft: Draft, position: Position | undefined, namingContext = this.#session.namingContext): Promise<ListenerReport[]> {
     if (draft.identities.size === 0 && !this.#isDue(position)) return [];
     const { changes, identities, origins } = draft;
-    const events = await this.#log.append({ namingContext: this.#session.namingContext, changes, identities, origins, position });
+    const events = await this.#log.append({ namingContext, changes, identities, origins, position });
     if (position) this.#stored = performance.now();
     return events.length > 0 ? [{ type: 'published', events }] : [];
   }
@@ -383,17 +392,4 @@ export class Publisher {
     this.#hasBegun = true;
     return begun(this.#session.namingContext, this.#session.dc);
   }
-
-  #remember(writes: readonly SeenWrite[]): void {
-    if (writes.length === 0) return;
-    const byNumber = (one: SeenWrite, other: SeenWrite) => (BigInt(one.localUsn) < BigInt(other.localUsn) ? 1 : -1);
-    this.#writes = [...this.#writes, ...writes].sort(byNumber).slice(0, REMEMBERED);
-  }
-}
-
-/** What somebody waits for, or must not be forgotten. */
-function isNews(position: Position, stored: Position): boolean {
-  const digest = ({ held, served, withheld, comparing }: Position) =>
-    JSON.stringify([Object.keys(held).sort(), served, withheld?.digest, comparing]);
-  return position.dc !== stored.dc || digest(position) !== digest(stored);
 }

@@ -23,6 +23,7 @@ import {
 import type { ListenerLog, ListenerRequest } from './change-log.ts';
 import type { DirectorySession } from './directory-source.ts';
 import type { ListenerReport } from './listener.ts';
+import type { Neighbours } from './neighbours.ts';
 import { aborted } from './operators.ts';
 import type { Position } from './position.ts';
 import { type Loss, Publisher, type PublisherSettings } from './publisher.ts';
@@ -45,12 +46,13 @@ export function readings(
   session: DirectorySession,
   from: { readonly position: Position | undefined; readonly loss: Loss | undefined },
   log: ListenerLog,
+  neighbours: Neighbours,
   settings: ReadingSettings,
   signal: AbortSignal,
   onRead: () => void,
 ): Observable<ListenerReport> {
   return defer(() => {
-    const publisher = new Publisher(session, from.position, from.loss, log, settings);
+    const publisher = new Publisher(session, from.position, from.loss, log, neighbours, settings);
     const asked = new Subject<void>();
     let requests: readonly ListenerRequest[] = [];
     const asking = interval(settings.requestsEvery).pipe(
@@ -81,7 +83,7 @@ export function readings(
       );
     const reads = defer(() => {
       due.next(false);
-      return readOnce(session, publisher, requests, signal, onRead);
+      return readOnce(session, publisher, neighbours, requests, signal, onRead);
     }).pipe(
       repeat({ delay: nextDue }),
       finalize(() => over.next()),
@@ -97,6 +99,7 @@ export function readings(
 function readOnce(
   session: DirectorySession,
   publisher: Publisher,
+  neighbours: Neighbours,
   requests: readonly ListenerRequest[],
   signal: AbortSignal,
   onRead: () => void,
@@ -107,7 +110,7 @@ function readOnce(
     return defer(() => reader.next()).pipe(
       takeUntil(aborted(signal)),
       concatMap(async (page) => {
-        const reports = await publisher.publish(page, signal);
+        const reports = await neighbours.inTurn(() => publisher.publish(page, signal));
         over = page.last;
         if (over) onRead();
         return reports;

@@ -3,7 +3,7 @@ import type { KnownAccounts } from './change-log.ts';
 import { detect, type KnownIdentities } from './detector.ts';
 import { type DirectorySession, UnusableObject, type WholeObject, type Write } from './directory-source.ts';
 import { Draft } from './draft.ts';
-import { sameName } from './identity.ts';
+import { type Identity, sameName } from './identity.ts';
 import type { Observation } from './observation.ts';
 import { unlessAborted } from './operators.ts';
 import type { Origins } from './origin.ts';
@@ -65,11 +65,12 @@ const BATCH = 500;
 const NONE: ReadonlyMap<string, WholeObject> = new Map();
 
 /** In a read of everything accounts come whole, and most of them are as they were. In any other, whoever comes has changed somehow. */
-function needsWhole(observation: Observation, { session, known, via, isBaseline }: Taking): boolean {
+function needsWhole(observation: Observation, taking: Taking): boolean {
+  const { session, known, via, isBaseline } = taking;
   const observed = { time: '', dc: session.dc, via, dn: observation.dn };
-  const { outcome } = detect(observation, session.domain, observed, known);
+  const { outcome } = detect(observation, domainOf(observation, known.identity(observation.objectGUID), taking), observed, known);
   if (outcome === 'incomplete') return true;
-  if (isBaseline) return false;
+  if (isBaseline) return outcome === 'changed' && isOfAnother(known.identity(observation.objectGUID), session.domain);
   return outcome === 'changed' || (via !== 'comparison' && known.identity(observation.objectGUID) !== undefined);
 }
 
@@ -78,7 +79,7 @@ function needsWhole(observation: Observation, { session, known, via, isBaseline 
  *
  * @param report false: nobody is told
  */
-export function deletionDrafts(draft: Draft, deletions: readonly Deletion[], domain: string, report: boolean): Draft[] {
+export function deletionDrafts(draft: Draft, deletions: readonly Deletion[], report: boolean): Draft[] {
   const drafts = [draft];
   let current = draft;
   for (const { objectGUID, observed } of deletions) {
@@ -86,6 +87,7 @@ export function deletionDrafts(draft: Draft, deletions: readonly Deletion[], dom
       current = new Draft(draft);
       drafts.push(current);
     }
+    const domain = current.identity(objectGUID)?.domain ?? '';
     const detection = detect({ objectGUID, dn: observed.dn, deleted: true, seen: {} }, domain, observed, current);
     if (detection.outcome === 'changed') current.add(objectGUID, null, report ? detection.changes : []);
   }
@@ -145,14 +147,21 @@ class Taker implements Taken {
     const before = this.draft.identity(objectGUID);
     if (before !== undefined && observation.seen.objectClass !== undefined && observation.seen.objectSid !== undefined) this.repeated++;
     const origins = known.origins(objectGUID);
-    const settled = whole === undefined ? undefined : settle(whole, before, origins, view);
+    // The writes of another domain say nothing of those of this one: there the account came into being anew.
+    const moved = isOfAnother(before, session.domain);
+    const settled =
+      whole === undefined
+        ? undefined
+        : moved
+          ? settle(whole, undefined, {}, { seen: view.seen, ...(view.overdue && { overdue: true }) })
+          : settle(whole, before, origins, view);
     if (settled?.outcome === 'waits') {
       this.waiting.push(objectGUID);
       return;
     }
     const found = settled === undefined ? observation : broughtBack(settled.observation, observation, before === undefined);
     const observed = { time: new Date().toISOString(), dc: session.dc, via, dn: found.dn };
-    const detection = detect(found, session.domain, observed, this.draft);
+    const detection = detect(found, domainOf(found, before, this.#taking), observed, this.draft);
     if (settled?.waits) this.waiting.push(objectGUID);
     switch (detection.outcome) {
       case 'incomplete':
@@ -170,7 +179,7 @@ class Taker implements Taken {
       case 'changed': {
         const changes = detection.changes.map((change) => this.#withOrigin(change, whole));
         if (detection.identity === null) this.deletions.push({ objectGUID, observed: changes.at(-1)?.observed ?? observed });
-        else this.draft.add(objectGUID, detection.identity, isBaseline ? [] : changes, settled?.origins);
+        else this.draft.add(objectGUID, detection.identity, isBaseline && !moved ? [] : changes, settled?.origins);
       }
     }
   }
@@ -192,6 +201,18 @@ class Taker implements Taken {
     this.writes.push({ objectGUID: change.objectGUID, attribute, origin, localUsn: write.localUsn });
     return { ...change, observed: { ...change.observed, origin: { ...origin, dc: write.dc ?? null } } };
   }
+}
+
+/**
+ * The domain that an observation is about. One that was moved away leaves a deleted object behind, and one that was moved here may be gone
+ * again before that was told: which of the two it is only the other domain knows.
+ */
+function domainOf({ deleted }: Observation, known: Identity | undefined, { session, isBaseline }: Taking): string {
+  return deleted && known !== undefined && !isBaseline ? known.domain : session.domain;
+}
+
+export function isOfAnother(identity: Identity | undefined, domain: string): boolean {
+  return identity !== undefined && identity.domain !== domain;
 }
 
 /** The write of which attributes makes a change. */

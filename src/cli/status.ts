@@ -37,7 +37,10 @@ function describePosition(position: LogStatus['positions'][number]): string[] {
     lines.push(`            ${deletions} deletions are withheld since ${since}: namesake accept-deletions lets them pass`);
   }
   const waiting = Object.keys(held).length;
-  if (waiting > 0) lines.push(`            ${waiting} accounts wait until ${dc} has caught up with what was seen elsewhere`);
+  if (waiting > 0)
+    lines.push(
+      `            ${waiting} accounts wait until ${dc} has caught up with what was seen elsewhere, or to turn up in another domain`,
+    );
   if (compared !== undefined) lines.push(`            everything was read last ${ago(compared.at)}, ${compared.objects} objects`);
   return lines;
 }

@@ -262,6 +262,11 @@ export const Configuration = z.strictObject({
         .describe(
           'how long a domain controller may lag behind: for so long what is older than known is not taken for true; one that lags longer is read only if no other is left',
         ),
+      movesWithin: pause
+        .prefault('1m')
+        .describe(
+          'how long an account that is gone from one of several domains may take to show up in another before it is told as deleted',
+        ),
       deletionLimit: z
         .strictObject({
           count: z.int().min(0).default(50).describe('report no more deletions than this of one read before a person accepts them'),

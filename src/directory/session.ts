@@ -36,6 +36,7 @@ export class LdapSession implements DirectorySession {
   readonly via: DirectorySession['via'];
   readonly namingContext: string;
   readonly domain: string;
+  readonly forest: string;
   readonly dc: string;
   readonly passedOver: DirectorySession['passedOver'];
   readonly invocationId: string;
@@ -69,6 +70,7 @@ export class LdapSession implements DirectorySession {
     this.#names = new DomainControllerNames(control, { ...here, warn: settings.warn });
     this.namingContext = here.namingContext;
     this.domain = here.domain;
+    this.forest = here.configurationNamingContext;
     this.dc = here.dc;
     this.passedOver = settings.passedOver ?? [];
     this.invocationId = here.invocationId;

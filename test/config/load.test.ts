@@ -47,6 +47,7 @@ describe('settings', () => {
       positionEvery: 60_000,
       compareEvery: 604_800_000,
       maxLag: 3_600_000,
+      movesWithin: 60_000,
       deletionLimit: { count: 50, percent: 5 },
     });
     expect(configuration.directories[0]).toMatchObject({

@@ -144,7 +144,7 @@ describe('failures of the directory', () => {
     await passed(0);
     abort.abort();
     await ended;
-    const directory = new MemoryDirectory();
+    const directory = new MemoryDirectory({ numbers: { next: 101 } });
     for (const sAMAccountName of ['pc1', 'pc2', 'pc3']) directory.create({ sAMAccountName, objectClass: COMPUTER });
     directory.create({ sAMAccountName: 'user1' });
     const other = new MemoryDirectorySource(directory, 'other');

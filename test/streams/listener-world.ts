@@ -36,8 +36,10 @@ export function world({ accounts = 3, settings = SETTINGS }: { accounts?: number
   return { directory, source, log, reports, reportsOf, abort, start, outcome: () => outcome, ended: ended.promise };
 }
 
+type Told = Pick<MemoryDirectory, 'identities'>;
+
 /** What is known must be what the directory says, and the events must tell it without a hole or a double. */
-export function expectExact({ directory, log }: { directory: MemoryDirectory; log: MemoryChangeLog }, baseline = new MemoryDirectory()) {
+export function expectExact({ directory, log }: { directory: Told; log: MemoryChangeLog }, baseline: Told = new MemoryDirectory()) {
   expect(log.known.identities).toEqual(directory.identities());
   const sequences = [...log.events, ...log.notices].map(({ sequence }) => sequence).sort((a, b) => a - b);
   expect(sequences).toEqual(sequences.map((_, index) => index + 1));

@@ -34,6 +34,8 @@ export class MemoryDirectorySource implements DirectorySource {
   directory: MemoryDirectory;
   /** NetBIOS name. */
   domain: string;
+  /** The same for the domains of one forest. */
+  forest: string;
   pageSize = 2;
   /** Every so many pages the directory gives a position in the middle of a read; 0: never. */
   positionEvery = 0;
@@ -57,6 +59,7 @@ export class MemoryDirectorySource implements DirectorySource {
     this.domain = directory.domain;
     this.name = name;
     this.namingContext = `DC=${name}`;
+    this.forest = `CN=Configuration,${this.namingContext}`;
   }
 
   async open(find: (namingContext: string) => Position | undefined, signal: AbortSignal): Promise<DirectorySession> {
@@ -69,6 +72,7 @@ export class MemoryDirectorySource implements DirectorySource {
     return {
       namingContext: this.namingContext,
       domain: this.domain,
+      forest: this.forest,
       dc: directory.dc,
       via: 'dirsync',
       invocationId: directory.invocationId,

@@ -46,7 +46,7 @@ export function guid(kind: keyof typeof FIRST_DIGIT, number: number): string {
  * settles conflicts as Active Directory does.
  */
 export class MemoryDirectory {
-  readonly domain = 'CORP';
+  readonly domain: string;
   readonly dc: string;
   invocationId: string;
   usn = 0;
@@ -54,8 +54,9 @@ export class MemoryDirectory {
   #vector: Vector = {};
   readonly #numbers: { next: number };
 
-  /** @param numbers of accounts, shared by the domain controllers of one domain */
-  constructor({ number = 1, numbers = { next: 1 } } = {}) {
+  /** @param numbers of accounts, shared by the domain controllers of one forest */
+  constructor({ number = 1, numbers = { next: 1 }, domain = 'CORP' } = {}) {
+    this.domain = domain;
     this.dc = `dc${number}`;
     this.invocationId = guid('database', number);
     this.#numbers = numbers;
@@ -108,6 +109,22 @@ export class MemoryDirectory {
     if (!isDeleted(account) || this.holder(name) !== undefined) return false;
     this.#write(objectGUID, { isDeleted: null });
     return sAMAccountName === undefined || this.#set(objectGUID, { sAMAccountName });
+  }
+
+  /**
+   * Moves it to another domain of the forest, where it keeps its objectGUID and has a new objectSid. False when the name is in use there.
+   *
+   * @param trace false: nothing says that it was here
+   */
+  moveTo(other: MemoryDirectory, objectGUID: string, { trace = true } = {}): boolean {
+    const { objectSid, ...values } = Object.fromEntries([...this.#get(objectGUID).values].map(([name, { value }]) => [name, value]));
+    const isThere = other.holder(String(values.sAMAccountName)) !== undefined;
+    if (values.isDeleted === true || isThere) return false;
+    other.#accounts.set(objectGUID, { objectGUID, values: new Map() });
+    other.#write(objectGUID, { ...values, objectSid: `${objectSid}-${other.domain}` });
+    if (trace) this.delete(objectGUID);
+    else this.forget(objectGUID);
+    return true;
   }
 
   /** As the garbage collection does once the lifetime of its tombstone is over. */

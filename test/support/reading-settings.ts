@@ -8,5 +8,6 @@ export const READING: ReadingSettings = {
   requestsEvery: 5_000,
   compareEvery: 0,
   maxLag: 3_600_000,
+  movesWithin: 60_000,
   deletionLimit: { count: 50, percent: 5 },
 };

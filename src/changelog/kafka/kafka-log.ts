@@ -13,11 +13,11 @@ import {
   type LogStatus,
   type RepairerLog,
 } from '../../../streams/change-log.ts';
+import { mutex } from '../../../streams/mutex.ts';
 import type { LogEvent } from '../../../streams/notice.ts';
 import { numbered } from '../events.ts';
 import { FileLease } from '../file-lease.ts';
 import { knownAccounts } from '../known.ts';
-import { mutex } from '../mutex.ts';
 import { type Part, SEQUENCE_KEY, TopicCache, topicNames } from './cache.ts';
 import { asLogError, farewell, type KafkaSettings, kafkaClient, unlessAborted } from './client.ts';
 import { ldapUrl, parseEvent, toMessage, toStateMessage } from './envelope.ts';
