@@ -6,6 +6,8 @@ import { unlessAborted } from './operators.ts';
 
 /** The other domains of one listener, as one of its watches sees them. */
 export interface Neighbours {
+  /** Whether there are any: an account can have been moved only from one of them. */
+  readonly isAny: boolean;
   /**
    * Runs what compares with the known identities and appends, one watch at a time: what was compared must still be known when it is
    * appended, and an account that moves is seen by two watches.
@@ -29,7 +31,7 @@ export interface MoveSettings {
 }
 
 /** For whoever reads one directory by itself. */
-export const ALONE: Neighbours = { inTurn: (body) => body(), find: async () => ({ living: [], patience: 0 }) };
+export const ALONE: Neighbours = { isAny: false, inTurn: (body) => body(), find: async () => ({ living: [], patience: 0 }) };
 
 interface Place {
   readonly session: DirectorySession | undefined;
@@ -57,7 +59,7 @@ export class Neighbourhood {
   }
 
   of(source: DirectorySource): Neighbours {
-    return { inTurn: this.#inTurn, find: (objectGUIDs, signal) => this.#find(source, objectGUIDs, signal) };
+    return { isAny: this.#places.size > 1, inTurn: this.#inTurn, find: (objectGUIDs, signal) => this.#find(source, objectGUIDs, signal) };
   }
 
   async #find(source: DirectorySource, objectGUIDs: readonly string[], signal: AbortSignal): Promise<Elsewhere> {

@@ -41,8 +41,8 @@ const PAUSE = { comparison: 300_000, changes: 5_000 };
 /** From how many known accounts on that come whole where only changes were asked for the cookie was not understood. */
 const REPEATED = 10;
 
-/** Of a domain that is read for the first time only who was moved to it has to be looked up: the others come whole, and nobody is told. */
-const NOBODY: Omit<Taking['known'], 'identity'> = { holder: () => undefined, formerHolder: () => undefined, origins: () => ({}) };
+/** Of a domain that is read for the first time nothing has to be looked up: its accounts come whole, and nobody is told. */
+const NOBODY: Taking['known'] = { identity: () => undefined, holder: () => undefined, formerHolder: () => undefined, origins: () => ({}) };
 
 const OUT_OF_SIGHT =
   'it is not shown any more, and not as deleted either: out of sight of the account that reads; what is known of it is kept';
@@ -150,6 +150,11 @@ export class Publisher {
     return this.#read.mode === 'comparison' ? PAUSE.comparison : PAUSE.changes;
   }
 
+  /** What is known of the accounts of a domain of which nobody is known: some may have been moved there from another one. */
+  get #strangers(): Taking['known'] {
+    return this.#neighbours.isAny ? { ...NOBODY, identity: (objectGUID) => this.#log.identity(objectGUID) } : NOBODY;
+  }
+
   get #before(): Position | undefined {
     return this.#position ?? this.#log.position(this.#session.namingContext);
   }
@@ -168,7 +173,7 @@ export class Publisher {
       waiting: new Set(),
       requests: mine,
       began: performance.now(),
-      known: mode === 'baseline' && !this.#log.knows(domain) ? { ...NOBODY, identity: (guid) => this.#log.identity(guid) } : this.#log,
+      known: mode === 'baseline' && !this.#log.knows(domain) ? this.#strangers : this.#log,
       objects: 0,
       differences: 0,
       repeated: 0,
