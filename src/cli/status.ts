@@ -47,7 +47,7 @@ function describePosition(position: LogStatus['positions'][number]): string[] {
 
 /** The same for a program. The cookies are the directory's business: they stay where the positions are kept. */
 export function describeAsJson(status: LogStatus): string {
-  const positions = status.positions.map(({ cookie: _, ...position }) => position);
+  const positions = status.positions.map(({ cookie: _, recent: __, ...position }) => position);
   return JSON.stringify({ ...status, positions }, null, 2);
 }
 

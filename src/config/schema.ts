@@ -117,6 +117,17 @@ const Directory = either(
       deadline: duration
         .prefault('5s')
         .describe('longest wait until a domain controller is ready to be read, and then for each of its answers'),
+      source: z
+        .enum(['dirsync', 'usn', 'auto'])
+        .default('dirsync')
+        .describe(
+          'how changes are read: usn by uSNChanged, which needs no right to replicate; auto uses that only where DirSync is refused',
+        ),
+      objectSecurity: z
+        .boolean()
+        .default(false)
+        .describe('with DirSync: read only what the account may see, which needs no right to replicate'),
+      base: z.string().min(1).optional().describe('with source usn: DN below which accounts are followed, instead of the whole domain'),
       probeEvery: duration.prefault('30s').describe('look this often whether a better domain controller than the one in use is well again'),
       failBackAfter: duration.prefault('2m').describe('go back to a better domain controller once it has been well for so long'),
     })

@@ -20,7 +20,8 @@ export function directorySources({ directories, listener }: Configuration, log: 
   const { maxLag } = listener;
   return directories.map(({ password, passwordFile, ...settings }, index) => {
     checkCaFile(`directories.${index}.caFile`, settings.caFile);
-    return ldapDirectorySource({ ...settings, maxLag, password: secret(password, passwordFile), warn: (message) => log.warn(message) });
+    const source = { ...settings, maxLag, password: secret(password, passwordFile), warn: (message: string) => log.warn(message) };
+    return made(`directories.${index}`, () => ldapDirectorySource(source));
   });
 }
 
