@@ -15,7 +15,7 @@ const SETTINGS: ReadingSettings = { ...READING, readEvery: 1_000, readGap: 5 };
 export class Listening implements AsyncDisposable {
   readonly log: MemoryChangeLog;
   readonly reports: ListenerReport[] = [];
-  readonly #source: DirectorySource;
+  readonly #sources: readonly DirectorySource[];
   readonly #mark: () => Promise<(log: MemoryChangeLog) => boolean>;
   readonly #markGuid: string;
   readonly #settings: ReadingSettings;
@@ -28,13 +28,13 @@ export class Listening implements AsyncDisposable {
    * @param mark changes that account; what it returns tells whether the log has that change, and with it all earlier ones
    */
   constructor(
-    source: DirectorySource,
+    sources: DirectorySource | readonly DirectorySource[],
     markGuid: string,
     mark: () => Promise<(log: MemoryChangeLog) => boolean>,
     log = new MemoryChangeLog(),
     settings = SETTINGS,
   ) {
-    this.#source = source;
+    this.#sources = [sources].flat();
     this.#markGuid = markGuid;
     this.#mark = mark;
     this.log = log;
@@ -47,7 +47,7 @@ export class Listening implements AsyncDisposable {
     this.#failure = undefined;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#ended = promise;
-    listen([this.#source], this.log, this.#settings, this.#stop.signal).subscribe({
+    listen(this.#sources, this.log, this.#settings, this.#stop.signal).subscribe({
       next: (report) => this.reports.push(report),
       error: (error: Error) => {
         this.#failure = error;

@@ -20,6 +20,8 @@ export interface StoredObject {
 
 export interface FakeDirectoryOptions {
   readonly namingContext?: string;
+  /** The domain that the forest is named after. Default: the naming context. */
+  readonly forest?: string;
   /** NetBIOS name of the domain. */
   readonly domain?: string;
   /** dnsHostName. */
@@ -73,7 +75,7 @@ export class FakeDirectory {
     this.host = options.host ?? 'dc1.corp.example.test';
     this.invocationId = options.invocationId ?? 'd0000000-0000-4000-8000-000000000001';
     this.recycleBin = options.recycleBin ?? false;
-    this.configuration = `CN=Configuration,${this.namingContext}`;
+    this.configuration = `CN=Configuration,${options.forest ?? this.namingContext}`;
     this.service = `CN=NTDS Settings,CN=${this.host.split('.')[0]},CN=Servers,CN=Sites,${this.configuration}`;
     this.namingContexts = [this.namingContext, this.configuration];
     this.add(this.namingContext, { objectClass: ['top', 'domain', 'domainDNS'] });
@@ -130,6 +132,17 @@ export class FakeDirectory {
     const gone = this.recycleBin ? {} : this.#withoutMost(object);
     object.dn = `CN=${nameOf(object.dn)}\\0ADEL:${objectGUID},CN=Deleted Objects,${this.contextOf(object.dn)}`;
     this.#write(objectGUID, { ...gone, name: nameOf(object.dn), isDeleted: 'TRUE', lastKnownParent: parent });
+  }
+
+  /** To another domain of the forest, where it keeps its objectGUID and gets another objectSid. Here a deleted object is left. */
+  moveTo(other: FakeDirectory, objectGUID: string, dn: string): void {
+    const { attributes } = this.object(objectGUID);
+    const values = Object.fromEntries([...attributes.values()].map(({ type, values }) => [type, values]));
+    const [former] = values.objectSid ?? [];
+    if (former === undefined) throw new Error(`${objectGUID} has no objectSid`);
+    const objectSid = sidBytes(`S-1-5-21-4-5-6-${1_000 + former.readUInt32LE(former.length - 4)}`);
+    other.add(dn, { ...values, objectSid, sIDHistory: former, name: nameOf(dn), cn: nameOf(dn) }, objectGUID);
+    this.delete(objectGUID);
   }
 
   /** What time does to a deleted object where there is a recycle bin. */
