@@ -1,0 +1,125 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Controller } from './controller.ts';
+import { acceptWithheld, compare } from './requests.ts';
+import { DAMAGES } from './tortured-listener.ts';
+import type { World } from './world.ts';
+
+interface Disturbance {
+  readonly weight: number;
+  /** @returns what was done; undefined when it is not possible now */
+  readonly disturb: (world: World) => Promise<string | undefined>;
+}
+
+const MISHAPS = ['gone-before', 'gone-after', 'fails-before', 'fails-after'] as const;
+
+/** By what is done to the domain controllers, to what they tell each other, to the listener, and to its log. */
+const DISTURBANCES: readonly Disturbance[] = [
+  {
+    weight: 8,
+    disturb: async ({ pair, random }) => {
+      const chosen = random.pick(pair.all);
+      if (!chosen.isUp) return undefined;
+      await chosen.setPulls(!chosen.pulls);
+      return `${chosen.name} ${chosen.pulls ? 'pulls again' : 'pulls nothing'}`;
+    },
+  },
+  {
+    weight: 3,
+    disturb: async ({ pair, random, journal }) => {
+      const to = random.pick(pair.all);
+      if (pair.all.some(({ isUp }) => !isUp)) return undefined;
+      await pair.pull(to, journal);
+      return `${to.name} has pulled`;
+    },
+  },
+  {
+    weight: 4,
+    disturb: async ({ pair, random }) => {
+      const { line, name } = random.pick(pair.all);
+      line.cut();
+      return `the line to ${name} was cut`;
+    },
+  },
+  { weight: 2, disturb: async (world) => goes(world, 'frozen', async (controller) => controller.freeze()) },
+  { weight: 1, disturb: async (world) => goes(world, 'killed', (controller) => controller.kill()) },
+  { weight: 1, disturb: async (world) => goes(world, 'stopped', (controller) => controller.stop()) },
+  {
+    weight: 6,
+    disturb: async ({ pair, random }) => {
+      const chosen = pair.all.find(({ isUp }) => !isUp);
+      if (chosen === undefined) return undefined;
+      // What is written meanwhile is written on the other one.
+      if (!chosen.isFrozen && random.chance(0.5)) chosen.comeBack();
+      else await chosen.up();
+      return `${chosen.name} comes back`;
+    },
+  },
+  {
+    weight: 4,
+    disturb: async ({ listener, random }) => {
+      await listener.kill();
+      if (random.chance(0.5)) await delay(random.below(300));
+      return 'the listener was killed';
+    },
+  },
+  {
+    weight: 2,
+    disturb: async ({ listener }) => {
+      await listener.stop();
+      return 'the listener was stopped';
+    },
+  },
+  {
+    weight: 6,
+    disturb: async ({ listener, random }) => {
+      const mishap = random.pick(MISHAPS);
+      listener.arm(mishap);
+      return `the next append: ${mishap}`;
+    },
+  },
+  {
+    weight: 2,
+    disturb: async ({ listener, random, pair }) => {
+      await listener.stop();
+      const damage = random.pick(DAMAGES);
+      if ((await listener.position(pair.namingContext))?.cookie === undefined || !listener.damage(damage)) return undefined;
+      return `the stored position: ${damage}`;
+    },
+  },
+  {
+    weight: 2,
+    disturb: async (world) => {
+      const withheld = await acceptWithheld(world);
+      return withheld === undefined ? undefined : `${withheld} deletions were accepted`;
+    },
+  },
+  {
+    weight: 1,
+    disturb: async (world) => {
+      await compare(world);
+      return 'a comparison was asked for';
+    },
+  },
+  {
+    weight: 5,
+    disturb: async ({ random }) => {
+      await delay(random.below(400));
+      return 'a while passed';
+    },
+  },
+];
+
+const DRAWN = DISTURBANCES.flatMap((each) => Array<Disturbance>(each.weight).fill(each));
+
+/** Something random that can be done now. At most one of the two is away at a time. */
+export async function disturbSomething(world: World): Promise<void> {
+  const done = await world.random.pick(DRAWN).disturb(world);
+  if (done !== undefined) world.note(done);
+}
+
+async function goes({ pair, random }: World, how: string, body: (controller: Controller) => Promise<void>): Promise<string | undefined> {
+  const chosen = random.pick(pair.all);
+  if (pair.all.some(({ isUp }) => !isUp)) return undefined;
+  await body(chosen);
+  return `${chosen.name} is ${how}`;
+}

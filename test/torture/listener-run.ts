@@ -1,0 +1,117 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
+import type { Identity } from '../../streams/identity.ts';
+import { isReadWhole } from '../../streams/position.ts';
+import { until } from '../support/chain-wait.ts';
+
+import { changeSomething, deleteMany } from './changes.ts';
+import { faultsOfHistory } from './checks.ts';
+import type { Controller } from './controller.ts';
+import { disturbSomething } from './disturbances.ts';
+import { readIdentities } from './object-state.ts';
+import { faultsOfOrder } from './order.ts';
+import type { Pair } from './pair.ts';
+import { quiet } from './quiescence.ts';
+import { World } from './world.ts';
+
+const ACCOUNTS = 10;
+/** Of how many runs one has a roll-back, which takes seconds. */
+const ROLL_BACK_EACH = 10;
+/** Changes in a row on one domain controller. */
+const BURST = 12;
+const SAVED = 'saved';
+
+export interface Outcome {
+  readonly changes: number;
+  readonly refused: number;
+  readonly events: number;
+  /** Sentences; none when all is well. */
+  readonly faults: readonly string[];
+  readonly trace: readonly string[];
+  /** The domain controllers may differ for ever: nobody else should have them. */
+  readonly spoiled: boolean;
+}
+
+/**
+ * One run: accounts are changed at random on both domain controllers while these, the lines, the listener and its log are disturbed at
+ * random; then all is put right and compared.
+ *
+ * @param folder for the log
+ * @param changes how many
+ */
+export async function runListener(pair: Pair, seed: number, changes: number, folder: string): Promise<Outcome> {
+  await using world = new World(pair, seed, folder);
+  const { accounts, journal, listener } = world;
+  const faults: string[] = [];
+  const spoiled = seed % ROLL_BACK_EACH === 0;
+  let events = 0;
+  try {
+    await accounts.begin(pair.all[0], ACCOUNTS);
+    await pair.settle(journal);
+    const baseline = await identitiesOf(pair, pair.all[0]);
+    await listener.start();
+    await until('the first read', async () => isReadWhole(await listener.position(pair.namingContext)), 60_000);
+    if ((await listener.events()).length > 0) faults.push('the first read led to events');
+    await torture(world, changes, spoiled);
+    await pair.settle(journal);
+    await quiet(world, spoiled);
+    const { dc } = (await listener.position(pair.namingContext)) ?? {};
+    await listener.stop();
+    const read = pair.all.find(({ directory }) => directory.hostName === dc) ?? pair.all[0];
+    const directory = await identitiesOf(pair, read);
+    const other = await identitiesOf(pair, pair.other(read));
+    if (!spoiled && !isDeepStrictEqual(directory, other)) faults.push('the domain controllers differ: nothing can be said');
+    const history = await listener.events();
+    events = history.length;
+    await listener.look(async (known) => {
+      const knownOf = (objectGUID: string) => known.identity(objectGUID);
+      faults.push(...faultsOfHistory({ baseline, directory, events: history, known: knownOf }));
+    });
+    faults.push(...faultsOfOrder(history, journal, world.rolledBack));
+    await accounts.end(pair.all[0]);
+  } catch (error) {
+    faults.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
+  }
+  const refused = [...accounts.refused.values()].reduce((sum, each) => sum + each, 0);
+  return { changes: accounts.count, refused, events, faults, trace: world.trace, spoiled: spoiled || faults.length > 0 };
+}
+
+async function identitiesOf({ namingContext, bed }: Pair, controller: Controller): Promise<Map<string, Identity>> {
+  return readIdentities(await controller.client(), namingContext, bed.directory.netbios);
+}
+
+async function torture(world: World, changes: number, rollsBack: boolean): Promise<void> {
+  const { accounts, journal, listener, pair, random } = world;
+  const victim = random.pick(pair.all);
+  const many = random.chance(0.3) ? Math.floor(changes / 2) : Number.POSITIVE_INFINITY;
+  let saved = -1;
+  for (let hasDeleted = false; accounts.count < changes; ) {
+    const on = random.pick(world.pair.all.filter(({ isUp }) => isUp));
+    const length = 1 + random.below(BURST);
+    world.note(`${length} changes on ${on.name}`);
+    for (let count = 0; count < length; count++) await changeSomething(accounts, on, random, world.rolledBack === undefined);
+    if (!hasDeleted && accounts.count >= many) {
+      hasDeleted = true;
+      await deleteMany(accounts, on);
+      world.note(`many deletions on ${on.name}`);
+    }
+    if (rollsBack && saved < 0 && accounts.count > changes / 3) {
+      await victim.up();
+      await victim.save(SAVED);
+      saved = journal.order;
+      world.note(`${victim.name} was saved`);
+    }
+    if (rollsBack && world.rolledBack === undefined && accounts.count > (2 * changes) / 3) {
+      await victim.up();
+      world.rolledBack = { invocationId: victim.invocationId, from: saved, to: journal.order };
+      await victim.rollBack(SAVED);
+      world.note(`${victim.name} was rolled back`);
+    }
+    if (random.chance(0.7)) await disturbSomething(world);
+    if (!listener.isRunning && random.chance(0.6)) {
+      await listener.start();
+      world.note('the listener was started');
+    }
+    if (random.chance(0.3)) await delay(random.below(200));
+  }
+}
