@@ -91,6 +91,8 @@ it.each<[string, (dc: Directory) => void | Promise<void>, (dc: Directory) => voi
     expect(second).toMatchObject({ dc: expect.stringMatching(/^dc2\./i), resume: { position: stored }, passedOver: [{ dc: one.url }] });
     const end = endOf(second);
     await start(one);
+    // A notification that came while it was away is not sent again, and what it has not heard of keeps it from being preferred.
+    await bed.replication.settled();
     expect(await end).toMatchObject({ failure: 'preferred' });
     expect(both.failed(await end)).toBe(true);
   } finally {
