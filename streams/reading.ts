@@ -55,6 +55,8 @@ export function readings(
     const publisher = new Publisher(session, from.position, from.loss, log, neighbours, settings);
     const asked = new Subject<void>();
     let requests: readonly ListenerRequest[] = [];
+    /** What the last read knew of. */
+    let heard = requests;
     const asking = interval(settings.requestsEvery).pipe(
       exhaustMap(() => log.requests()),
       filter((found) => JSON.stringify(found) !== JSON.stringify(requests)),
@@ -73,16 +75,17 @@ export function readings(
       ignoreElements(),
       takeUntil(over),
     );
-    const gap = () => (publisher.pause === undefined ? timer(settings.readGap) : race(timer(publisher.pause), asked));
-    const nextDue = () =>
+    const gap = () => (publisher.pause === undefined || requests !== heard ? timer(settings.readGap) : race(timer(publisher.pause), asked));
+    const isDue = () =>
       gap().pipe(
         concatMap(() => due),
-        filter((isDue) => isDue),
-        take(1),
-        takeUntil(aborted(signal)),
+        filter((yes) => yes),
       );
+    // However long the gap, a lost connection ends it.
+    const nextDue = () => merge(isDue(), due.pipe(ignoreElements())).pipe(take(1), takeUntil(aborted(signal)));
     const reads = defer(() => {
       due.next(false);
+      heard = requests;
       return readOnce(session, publisher, neighbours, requests, signal, onRead);
     }).pipe(
       repeat({ delay: nextDue }),

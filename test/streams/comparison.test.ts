@@ -163,6 +163,35 @@ describe('more deletions than anybody should be told of unasked', () => {
     expectExact(w);
   });
 
+  test('while they wait for a person a lost connection is noticed at once, and what is accepted afterwards too', async () => {
+    const w = await started(100);
+    for (let i = 1; i <= 6; i++) w.directory.forget(guid('account', i));
+    await w.lose('restored', true);
+    const { opened } = w.source;
+    w.source.lose();
+    await passed(SECOND);
+    expect(w.source.opened).toBe(opened + 1);
+    w.log.requests.push(request('accept-deletions', 'yes', w.stored()?.withheld?.digest));
+    await passed(10 * SECOND);
+    expect(w.kinds()).toEqual(Array(6).fill('deleted'));
+  });
+
+  test('what is accepted during a read is heard after it', async () => {
+    const w = await started(100);
+    for (let i = 1; i <= 6; i++) w.directory.forget(guid('account', i));
+    await w.lose('restored', true);
+    w.source.interference = {
+      page: async () => {
+        w.source.interference = {};
+        w.log.requests.push(request('accept-deletions', 'yes', w.stored()?.withheld?.digest));
+        await new Promise((resolve) => setTimeout(resolve, 2 * SETTINGS.requestsEvery));
+      },
+    };
+    w.source.lose();
+    await passed(30 * SECOND);
+    expect(w.kinds()).toEqual(Array(6).fill('deleted'));
+  });
+
   test('the limit is a number, and a share of those known where that is less, but never below five', () => {
     const limit = { count: 50, percent: 5 };
     expect([isTooMany(5, 8, limit), isTooMany(6, 8, limit)]).toEqual([false, true]);
