@@ -20,11 +20,11 @@ export function resumeFrom(
   now = Date.now(),
 ): DirectorySession['resume'] {
   if (stored === undefined) return { position: undefined, reason: 'first start' };
-  const reason =
-    ofAnotherDomain(stored, here) ??
-    ofAnotherMethod(stored, method) ??
-    ofAnotherDatabase(stored, here, method) ??
-    tooOld(stored, here, now);
+  const rolledBack = wasRolledBack(stored, here);
+  if (rolledBack !== undefined) return { position: undefined, reason: rolledBack, lossy: true, rolledBack: true };
+  const forgetful = ofAnotherDomain(stored, here) ?? wasRestored(stored, here) ?? tooOld(stored, here, now);
+  if (forgetful !== undefined) return { position: undefined, reason: forgetful, lossy: true };
+  const reason = ofAnotherMethod(stored, method) ?? notReplicated(stored, here, method);
   return reason === undefined ? { position: stored } : { position: undefined, reason };
 }
 
@@ -61,19 +61,28 @@ function ofAnotherMethod(stored: Position, method: Method): string | undefined {
 
 const NAMES = { dirsync: 'DirSync', usn: 'uSNChanged' } as const;
 
-function ofAnotherDatabase(stored: Position, here: DomainController, { source }: Method): string | undefined {
-  const { invocationId, dc, highestCommittedUSN } = here;
+/** It knows nothing of what came after: not even that there was anything. */
+function wasRolledBack(stored: Position, { invocationId, dc, highestCommittedUSN }: DomainController): string | undefined {
   const isSame = stored.invocationId === invocationId;
-  if (!isSame && stored.dc.toLowerCase() === dc.toLowerCase())
-    return `the database of ${dc} was restored: its invocationId is ${invocationId}, not ${stored.invocationId} as stored`;
   const watermark = decodeWatermarks(stored)?.usns[invocationId];
   // Also of one that was left since: what others have seen of it, it must have written.
   for (const usn of [isSame ? stored.highestCommittedUSN : undefined, stored.seen[invocationId], watermark]) {
     if (usn !== undefined && BigInt(highestCommittedUSN) < BigInt(usn))
       return `the database of ${dc} was rolled back: its highestCommittedUSN is ${highestCommittedUSN}, and was ${usn}`;
   }
-  if (source === 'usn') return watermark === undefined ? `${dc} was never read by uSNChanged before` : undefined;
-  if (isSame || stored.invocationId in here.vector || invocationId in stored.seen) return undefined;
+  return undefined;
+}
+
+/** From a copy, with a new invocationId. */
+function wasRestored(stored: Position, { invocationId, dc }: DomainController): string | undefined {
+  if (stored.invocationId === invocationId || stored.dc.toLowerCase() !== dc.toLowerCase()) return undefined;
+  return `the database of ${dc} was restored: its invocationId is ${invocationId}, not ${stored.invocationId} as stored`;
+}
+
+function notReplicated(stored: Position, { invocationId, dc, vector }: DomainController, { source }: Method): string | undefined {
+  if (source === 'usn')
+    return decodeWatermarks(stored)?.usns[invocationId] === undefined ? `${dc} was never read by uSNChanged before` : undefined;
+  if (stored.invocationId === invocationId || stored.invocationId in vector || invocationId in stored.seen) return undefined;
   return `${dc} is a domain controller that knows nothing of ${stored.dc}, where the stored position was read`;
 }
 

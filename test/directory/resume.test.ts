@@ -80,26 +80,38 @@ describe('resumes', () => {
 
 describe('says that the position is lost (SPEC rule 5)', () => {
   it.each<[string, PositionInput, DomainController?]>([
-    ['rolled back', { ...stored, highestCommittedUSN: '9007199254740994' }],
-    ['rolled back', { ...stored, seen: { [INVOCATION_ID]: '9007199254740994' } }],
-    ['rolled back', { ...elsewhere, seen: { [OTHER]: '70', [INVOCATION_ID]: '9007199254740994' } }, knowing],
-    ['restored', { ...stored, invocationId: OTHER }],
-    ['restored', { ...stored, invocationId: OTHER }, knowing],
     ['knows nothing of dc2.corp.example.test', elsewhere],
     ['filter', { ...stored, filter: '(objectClass=person)' }],
     ['attributes', { ...stored, attributes: ['objectGUID'] }],
     ['flags 1', { ...stored, flags: 1 }],
-    ['rolled back', { ...byUsn, cookie: marks({ [INVOCATION_ID]: '9007199254740994' }) }],
     ['never read by uSNChanged', { ...byUsn, dc: 'dc2.corp.example.test', invocationId: OTHER, cookie: marks({ [OTHER]: '70' }) }, knowing],
     ['never read by uSNChanged', { ...byUsn, cookie: marks({}) }],
     ['cannot be understood', { ...byUsn, cookie: 'AAAA' }],
     ['below OU=Staff', { ...byUsn, cookie: marks({ [INVOCATION_ID]: '1' }, `OU=Staff,${NC}`) }],
+  ])('%s', (reason, position, at) => {
+    expect(resume(position, at)).toEqual({ position: undefined, reason: expect.stringContaining(reason) });
+  });
+
+  it.each<[string, PositionInput, DomainController?]>([
+    ['restored', { ...stored, invocationId: OTHER }],
+    ['restored', { ...stored, invocationId: OTHER }, knowing],
     ['naming context', { ...stored, namingContext: 'DC=other' }],
     ['built anew', { ...stored, domainSid: 'S-1-5-21-4-5-6' }],
     ['remembers deletions for 60 days', { ...stored, readAt: new Date(NOW - 61 * DAY).toISOString() }],
     ['remembers deletions for 2 days', stored, { ...here, tombstoneLifetime: 2 * DAY }],
-  ])('%s', (reason, position, at) => {
-    expect(resume(position, at)).toEqual({ position: undefined, reason: expect.stringContaining(reason) });
+    ['remembers deletions for 60 days', { ...stored, flags: 1, readAt: new Date(NOW - 61 * DAY).toISOString() }],
+  ])('%s, and that who is not found any more is gone', (reason, position, at) => {
+    expect(resume(position, at)).toEqual({ position: undefined, reason: expect.stringContaining(reason), lossy: true });
+  });
+
+  it.each<[PositionInput, DomainController?]>([
+    [{ ...stored, highestCommittedUSN: '9007199254740994' }],
+    [{ ...stored, seen: { [INVOCATION_ID]: '9007199254740994' } }],
+    [{ ...elsewhere, seen: { [OTHER]: '70', [INVOCATION_ID]: '9007199254740994' } }, knowing],
+    [{ ...byUsn, cookie: marks({ [INVOCATION_ID]: '9007199254740994' }) }],
+  ])('rolled back: what it says of its own writes counts for nothing, and who is not found any more is gone (%#)', (position, at) => {
+    const reason = expect.stringContaining('was rolled back: its highestCommittedUSN is 9007199254740993, and was 9007199254740994');
+    expect(resume(position, at)).toEqual({ position: undefined, reason, lossy: true, rolledBack: true });
   });
 });
 
