@@ -79,28 +79,38 @@ function merged(seen: SeenAttributes, base: Identity): Identity {
   if (seen.objectSid !== undefined) after.objectSid = seen.objectSid;
   if (seen.sAMAccountName !== undefined) after.sAMAccountName = seen.sAMAccountName;
   if (seen.userAccountControl !== undefined) after.enabled = (seen.userAccountControl & ACCOUNTDISABLE) === 0;
-  for (const attribute of ['userPrincipalName', ...PROFILE_ATTRIBUTES] as const) {
-    const value = seen[attribute];
+  for (const [attribute, value] of Object.entries(seen)) {
+    if (MANDATORY.includes(attribute)) continue;
     if (value === null) delete after[attribute];
     else if (value !== undefined) after[attribute] = value;
   }
   return after;
 }
 
-/** Which attributes make which kind of change, in the order of report. */
-const KINDS_OF_DIFFERENCE: readonly (readonly [(after: Identity) => ChangeKind, readonly (keyof Identity & string)[]])[] = [
+/** Observed of every account; everything else is text that can be cleared. */
+const MANDATORY: readonly string[] = ['objectClass', 'objectSid', 'sAMAccountName', 'userAccountControl'];
+
+/** Which attributes make which kind of change, in the order of report; without any: all that are in no other kind. */
+const KINDS_OF_DIFFERENCE: readonly (readonly [(after: Identity) => ChangeKind, readonly string[] | undefined])[] = [
   [() => 'moved-domain', ['domain', 'objectSid']],
   [() => 'renamed', ['sAMAccountName']],
   [() => 'upn-changed', ['userPrincipalName']],
-  [() => 'profile-updated', PROFILE_ATTRIBUTES],
+  [() => 'profile-updated', undefined],
   [(after) => (after.enabled ? 'enabled' : 'disabled'), ['enabled']],
 ];
+const NO_PROFILE = ['objectGUID', ...KINDS_OF_DIFFERENCE.flatMap(([, attributes]) => attributes ?? [])];
+
+/** The usual attributes first, in their order. */
+function profileOf(before: Identity, after: Identity): string[] {
+  const all = [...PROFILE_ATTRIBUTES, ...Object.keys(before), ...Object.keys(after)];
+  return [...new Set(all)].filter((attribute) => !NO_PROFILE.includes(attribute));
+}
 
 function differences(before: Identity, after: Identity, observed: Observed, known: KnownIdentities): Change[] {
   const changes: Change[] = [];
   let current = before;
   for (const [kind, attributes] of KINDS_OF_DIFFERENCE) {
-    const changed = attributes.filter((attribute) => current[attribute] !== after[attribute]);
+    const changed = (attributes ?? profileOf(before, after)).filter((attribute) => current[attribute] !== after[attribute]);
     if (changed.length === 0) continue;
     const next = { ...current };
     for (const attribute of changed) {

@@ -25,7 +25,11 @@ export interface DirectorySource {
 }
 
 export type Resume =
-  | { readonly position: Position }
+  | {
+      readonly position: Position;
+      /** Why everything is compared all the same: other accounts or attributes are followed than up to there. No change is lost by that. */
+      readonly changed?: string;
+    }
   | {
       readonly position: undefined;
       readonly reason: string;
@@ -34,6 +38,18 @@ export type Resume =
       /** The domain controller itself was put back to an earlier state. */
       readonly rolledBack?: boolean;
     };
+
+/** Which accounts are followed where it is not everybody. What decides it can change without any change of the accounts. */
+export interface DirectoryScope {
+  /** The settings in one spelling: other ones are another scope. */
+  readonly text: string;
+  /** Who of these is in scope now. @throws DirectoryError */
+  inScope(objectGUIDs: readonly string[]): Promise<ReadonlySet<string>>;
+  /** Everybody who is in scope now, by objectGUID. @throws DirectoryError */
+  members(): Promise<ReadonlySet<string>>;
+  /** Whether something was written since `members` that can have brought accounts in or out without a word of them. @throws DirectoryError */
+  isStirred(): Promise<boolean>;
+}
 
 /** One logged-on connection pair. It is never mended: when it breaks, everything rejects and a new one is opened. */
 export interface DirectorySession extends AsyncDisposable {
@@ -56,6 +72,10 @@ export interface DirectorySession extends AsyncDisposable {
   readonly resume: Resume;
   /** What cannot be seen in this way of reading, in sentences for a person. */
   readonly limits: readonly string[];
+  /** Undefined: everybody in the naming context is followed. */
+  readonly scope: DirectoryScope | undefined;
+  /** The watched attributes besides those that always are, in the spelling of the schema. */
+  readonly attributes: readonly string[];
   /** Emits when the domain controller says that something changed; errors with a DirectoryError when a connection is lost. */
   readonly wakes: Observable<void>;
   /**

@@ -6,7 +6,8 @@ import type { ListenerReport } from './listener.ts';
 import { ALONE } from './neighbours.ts';
 import { aborted, withResource } from './operators.ts';
 import { isReadWhole } from './position.ts';
-import { Publisher, type PublisherSettings } from './publisher.ts';
+import { Publisher } from './publisher.ts';
+import type { PublisherSettings } from './read.ts';
 
 /**
  * Reads a directory once and reports what a comparison with what is known would tell, but tells nobody else. Takes no lease and

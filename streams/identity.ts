@@ -22,7 +22,7 @@ export const Identity = z.looseObject({
 
 export type Identity = z.infer<typeof Identity>;
 
-/** The optional attributes of an identity, as the directory names them. */
+/** The attributes that are watched besides those that always are, unless a setting says otherwise; more of them become properties too. */
 export const PROFILE_ATTRIBUTES = ['displayName', 'givenName', 'sn', 'mail'] as const;
 
 /** `DOMAIN\name`, as Customer Engagement shows it in domainname. */

@@ -6,9 +6,9 @@ import { DirectoryError, type DirectoryFailure, type DirectorySession, type Dire
 import { Neighbourhood } from './neighbours.ts';
 import { aborted, failWhenAborted, retryWithReports, sideBySide, withResource } from './operators.ts';
 import { isReadWhole, type Position } from './position.ts';
-import type { Loss } from './publisher.ts';
+import type { Loss } from './read.ts';
 import { type ReadingSettings, readings } from './reading.ts';
-import { rolledBackWrite } from './rolled-back.ts';
+import { rolledBackWrite, stillWatched } from './rolled-back.ts';
 
 /** What a listener tells of its work; the runtime turns it into log lines. */
 export type ListenerReport =
@@ -215,17 +215,18 @@ async function beginning(session: DirectorySession, watched: Watched, log: Liste
   if (resume.position === undefined) {
     return lost(resume.reason, { lossy: resume.lossy === true, rolledBack: resume.rolledBack === true });
   }
-  const { position } = resume;
-  if (position.recent.length > 0 && position.invocationId === session.invocationId) {
-    const found = await session.readObjects([...new Set(position.recent.map(({ objectGUID }) => objectGUID))]);
-    const write = rolledBackWrite(position.recent, found);
+  const { position, changed } = resume;
+  const recent = stillWatched(position.recent, session.attributes);
+  if (recent.length > 0 && position.invocationId === session.invocationId) {
+    const found = await session.readObjects([...new Set(recent.map(({ objectGUID }) => objectGUID))]);
+    const write = rolledBackWrite(recent, found);
     if (write !== undefined) {
       const { attribute, objectGUID } = write;
       const reason = `the database of ${session.dc} was rolled back: ${attribute} of ${objectGUID} is not as it was written there before`;
       return lost(reason, { lossy: true, rolledBack: true });
     }
   }
-  return { position, loss: undefined, reason: undefined };
+  return { position, loss: undefined, reason: changed };
 }
 
 /** A log that is opened again and again must not lead to one try after the other: refused passwords lock an account out. */

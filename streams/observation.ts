@@ -26,4 +26,6 @@ export interface SeenAttributes {
   readonly givenName?: string | null;
   readonly sn?: string | null;
   readonly mail?: string | null;
+  /** Whatever else is watched is text. */
+  readonly [attribute: string]: string | number | readonly string[] | null | undefined;
 }

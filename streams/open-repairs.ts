@@ -53,7 +53,7 @@ export class OpenRepairs {
   }
 
   /** Begins a repair for an event, or gives an open one its new goal. */
-  add(event: ChangeEvent, link: Link): Repair {
+  add(event: ChangeEvent, link: Link, isOut: boolean): Repair {
     const { systemuserid } = link;
     const last = this.#open.get(systemuserid) ?? this.#log.repair(systemuserid);
     const known = last !== undefined && isOpen(last) ? last : newRepair(event, link, last);
@@ -64,6 +64,7 @@ export class OpenRepairs {
       sequence: event.sequence,
       formerHolder: event.formerHolder,
       sharedWith: event.sharedWith ?? null,
+      leftScope: isOut,
       doubtful: isDoubtful(event, last),
       attempts: 0,
       notBefore: null,
@@ -104,6 +105,11 @@ export class OpenRepairs {
     if (last?.reason !== 'name-shared' || isOpen(last)) return false;
     this.#open.set(systemuserid, { ...last, state: 'waiting', reason: null, message: null, attempts: 0, notBefore: null });
     return true;
+  }
+
+  /** The account of an open repair left the scope. Durable when it resolves. @throws FencedError @throws LogError */
+  async recordLeft(systemuserid: string): Promise<void> {
+    if (this.#open.has(systemuserid)) await this.record(systemuserid, { leftScope: true });
   }
 
   /** The record may be another account's: nothing is begun, and a person has to decide. Durable when it resolves. @throws FencedError @throws LogError */

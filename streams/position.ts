@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { PROFILE_ATTRIBUTES } from './identity.ts';
 import { Origin, Vector } from './origin.ts';
 
 /** One write that was seen, with the number that the domain controller gave it when it came to it. */
@@ -20,6 +21,10 @@ export const Position = z.object({
   source: z.enum(['dirsync', 'usn']).default('dirsync'),
   filter: z.string(),
   attributes: z.array(z.string()),
+  /** Those of them that a setting names. */
+  profile: z.array(z.string()).default([...PROFILE_ATTRIBUTES]),
+  /** Whose accounts are followed, in one spelling; empty: everybody's. */
+  scope: z.string().default(''),
   /** Of the DirSync control. */
   flags: z.int().default(0),
   /** Of the domain: one that was built anew under the same name has another. */

@@ -1,6 +1,7 @@
 import type { ListenerLog, ListenerRequest } from './change-log.ts';
 import type { DirectorySession, Page } from './directory-source.ts';
 import { Draft } from './draft.ts';
+import { learning } from './learning.ts';
 import type { ListenerReport } from './listener.ts';
 import { inPortions, lookUp } from './missing.ts';
 import { takeMoved } from './moves.ts';
@@ -8,31 +9,11 @@ import type { Neighbours } from './neighbours.ts';
 import type { Observation } from './observation.ts';
 import { joined, type Vector } from './origin.ts';
 import { begun, isNews, isReadWhole, lastOf, type Position, type SeenWrite } from './position.ts';
+import type { Loss, PublisherSettings, Read } from './read.ts';
+import { crossings, ScopeWatch, unread } from './scope.ts';
 import type { Shown } from './settle.ts';
-import { type Deletion, deletionDrafts, isOfAnother, type Taking, take } from './taking.ts';
-import type { DeletionLimit } from './withheld.ts';
+import { deletionDrafts, isOfAnother, type Taking, take } from './taking.ts';
 import { isAccepted, Withholding } from './withholding.ts';
-
-export interface PublisherSettings {
-  /** Milliseconds after which a position is stored although nothing changed. */
-  readonly positionEvery: number;
-  /** Milliseconds after which everything is compared although no position was lost; 0: never. */
-  readonly compareEvery: number;
-  /** Milliseconds that a domain controller may lag behind: for so long what is older than known is not taken for true. */
-  readonly maxLag: number;
-  /** Milliseconds that an account may be gone from one domain before it shows up in another. */
-  readonly movesWithin: number;
-  readonly deletionLimit: DeletionLimit;
-}
-
-/** Why a position is lost. */
-export interface Loss {
-  readonly reason: string;
-  /** What was deleted meanwhile may have been forgotten: who is not found any more is gone. */
-  readonly lossy: boolean;
-  /** The domain controller was put back to an earlier state: what it had written itself says nothing any more. */
-  readonly rolledBack: boolean;
-}
 
 /** Milliseconds between two looks at accounts that wait for their domain controller to catch up. */
 const LOOK_AGAIN = 30_000;
@@ -47,34 +28,13 @@ const NOBODY: Taking['known'] = { identity: () => undefined, holder: () => undef
 const OUT_OF_SIGHT =
   'it is not shown any more, and not as deleted either: out of sight of the account that reads; what is known of it is kept';
 
-/** One read of a directory, page by page. */
-interface Read {
-  /** `baseline`: everything, for the first time. `comparison`: everything, against what is known. */
-  readonly mode: 'baseline' | 'changes' | 'comparison';
-  /** Of a comparison: who is not found any more is gone. */
-  readonly lossy: boolean;
-  /** What had been seen before it began. */
-  readonly seen: Vector;
-  /** Who was in it, where it goes through everything. */
-  readonly found: Set<string>;
-  readonly deletions: Map<string, Deletion>;
-  readonly waiting: Set<string>;
-  readonly requests: readonly ListenerRequest[];
-  readonly began: number;
-  known: Taking['known'];
-  objects: number;
-  differences: number;
-  /** Known accounts that came whole. */
-  repeated: number;
-  lookedAgain: boolean;
-}
-
 /** Turns pages into events and known identities, and keeps where to read on. */
 export class Publisher {
   readonly #session: DirectorySession;
   readonly #log: ListenerLog;
   readonly #neighbours: Neighbours;
   readonly #settings: PublisherSettings;
+  readonly #scopeWatch: ScopeWatch;
   #loss: Loss | undefined;
   #position: Position | undefined;
   #read: Read;
@@ -101,6 +61,7 @@ export class Publisher {
     this.#neighbours = neighbours;
     this.#settings = settings;
     this.#withholding = new Withholding(session, log, settings.deletionLimit);
+    this.#scopeWatch = new ScopeWatch(session, settings.scopeEvery);
     this.#position = position;
     this.#loss = loss;
     // Their numbers are those of the domain controller that was read then.
@@ -122,7 +83,8 @@ export class Publisher {
   async publish(page: Page, signal: AbortSignal): Promise<ListenerReport[]> {
     const read = this.#read;
     const reports = this.#loss === undefined ? [] : await this.#tellLoss(this.#loss);
-    const draft = await this.#take(page.observations, reports, signal);
+    if (read.mode !== 'changes') read.members ??= await this.#scopeWatch.members(signal);
+    const draft = await this.#take(page.observations, reports, signal, { members: read.members });
     read.objects += page.observations.length;
     if (page.last && page.position !== undefined) {
       reports.push(...(await this.#finish(page.position, draft, signal)));
@@ -155,6 +117,11 @@ export class Publisher {
     return this.#neighbours.isAny ? { ...NOBODY, identity: (objectGUID) => this.#log.identity(objectGUID) } : NOBODY;
   }
 
+  /** Milliseconds until a look at who is in scope that was put off; undefined: none was. */
+  get scopeWait(): number | undefined {
+    return this.#scopeWatch.wait;
+  }
+
   get #before(): Position | undefined {
     return this.#position ?? this.#log.position(this.#session.namingContext);
   }
@@ -173,6 +140,8 @@ export class Publisher {
       waiting: new Set(),
       requests: mine,
       began: performance.now(),
+      members: undefined,
+      learning: mode === 'comparison' && stored !== undefined ? learning(stored.profile, this.#session.attributes) : undefined,
       known: mode === 'baseline' && !this.#log.knows(domain) ? this.#strangers : this.#log,
       objects: 0,
       differences: 0,
@@ -185,10 +154,16 @@ export class Publisher {
     if (this.#loss !== undefined || stored?.comparing !== undefined) return 'comparison';
     if (this.#position === undefined || !isReadWhole(stored)) return 'baseline';
     const { compared, served } = this.#position;
+    if (this.#isReadOtherwise(this.#position)) return 'comparison';
     const isAsked = requests.some(({ kind, id }) => kind === 'compare' && !served.includes(id));
     const { compareEvery } = this.#settings;
     const isDue = compareEvery > 0 && compared !== undefined && Date.now() - Date.parse(compared.at) >= compareEvery;
     return isAsked || isDue ? 'comparison' : 'changes';
+  }
+
+  /** Of others, or of other attributes, than the settings say now. */
+  #isReadOtherwise({ scope, profile }: Position): boolean {
+    return scope !== (this.#session.scope?.text ?? '') || learning(profile, this.#session.attributes) !== undefined;
   }
 
   #seenBefore(): Vector {
@@ -213,12 +188,23 @@ export class Publisher {
     observations: readonly Observation[],
     reports: ListenerReport[],
     signal: AbortSignal,
-    more: { shown?: Shown; overdue?: boolean } = {},
+    { members, ...more }: { shown?: Shown; overdue?: boolean; members?: ReadonlySet<string> | undefined } = {},
   ): Promise<Draft> {
     const read = this.#read;
     const { session, via } = { session: this.#session, via: read.mode === 'comparison' ? ('comparison' as const) : this.#session.via };
     const view = { seen: read.seen, ...more };
-    const taken = await take(observations, { session, known: read.known, view, via, isBaseline: read.mode === 'baseline', signal });
+    const isScoped = session.scope !== undefined || (this.#before?.scope ?? '') !== '';
+    const taken = await take(observations, {
+      session,
+      known: read.known,
+      view,
+      members,
+      isScoped,
+      learning: read.learning,
+      via,
+      isBaseline: read.mode === 'baseline',
+      signal,
+    });
     for (const { objectGUID } of observations) {
       if (read.mode !== 'changes') read.found.add(objectGUID);
       read.deletions.delete(objectGUID);
@@ -240,6 +226,9 @@ export class Publisher {
     if (read.mode === 'comparison') {
       reports.push(...(await this.#append(rest, undefined)));
       rest = await this.#missing(reports, signal);
+    }
+    if (read.mode !== 'changes' || (await this.#scopeWatch.isDue(signal))) {
+      rest = await this.#lookWhoIsInScope(rest, reports, signal);
     }
     if (this.#hasToLookAgain()) {
       reports.push(...(await this.#append(rest, undefined)));
@@ -278,7 +267,8 @@ export class Publisher {
     for (const guids of inPortions(this.#log.objectGUIDs(this.#session.domain), (guid) => !read.found.has(guid))) {
       const { present, absent } = await lookUp(guids, this.#session, this.#log, { seen: read.seen, shown }, signal);
       reports.push(...(await this.#append(draft, undefined)));
-      draft = await this.#take(present, reports, signal, { shown });
+      // Other settings hold for those as well of whom nothing is shown.
+      draft = await this.#take([...present, ...unread(absent.map(({ objectGUID }) => objectGUID))], reports, signal, { shown });
       for (const { objectGUID, isBehind, observed } of absent) {
         if (!read.lossy) reports.push({ type: 'set-aside', objectGUID, dn: '', reason: OUT_OF_SIGHT });
         else if (isBehind) read.waiting.add(objectGUID);
@@ -320,6 +310,21 @@ export class Publisher {
   #isOverdue(objectGUID: string, after: number): boolean {
     const now = Date.now();
     return now - (Date.parse(this.#before?.held[objectGUID] ?? '') || now) >= after;
+  }
+
+  /** Those who came into the scope or left it unseen: in a read of everything only while that went on. */
+  async #lookWhoIsInScope(found: Draft, reports: ListenerReport[], signal: AbortSignal): Promise<Draft> {
+    const read = this.#read;
+    const members = await this.#scopeWatch.members(signal);
+    if (members === undefined) return found;
+    let draft = found;
+    const before = read.members ?? this.#log.objectGUIDs(this.#session.domain);
+    for (const guids of crossings(before, members, (guid) => read.deletions.has(guid) || this.#log.identity(guid) !== undefined)) {
+      reports.push(...(await this.#append(draft, read.mode === 'baseline' ? this.#baselineBegun() : undefined)));
+      read.known = this.#log;
+      draft = await this.#take(unread(guids), reports, signal);
+    }
+    return draft;
   }
 
   #hasToLookAgain(): boolean {

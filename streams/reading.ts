@@ -9,6 +9,7 @@ import {
   finalize,
   ignoreElements,
   interval,
+  map,
   merge,
   type Observable,
   of,
@@ -26,7 +27,8 @@ import type { ListenerReport } from './listener.ts';
 import type { Neighbours } from './neighbours.ts';
 import { aborted } from './operators.ts';
 import type { Position } from './position.ts';
-import { type Loss, Publisher, type PublisherSettings } from './publisher.ts';
+import { Publisher } from './publisher.ts';
+import type { Loss, PublisherSettings } from './read.ts';
 
 export interface ReadingSettings extends PublisherSettings {
   /** Milliseconds after which the directory is read although it did not say that anything changed. */
@@ -78,7 +80,7 @@ export function readings(
     const gap = () => (publisher.pause === undefined || requests !== heard ? timer(settings.readGap) : race(timer(publisher.pause), asked));
     const isDue = () =>
       gap().pipe(
-        concatMap(() => due),
+        concatMap(() => (publisher.scopeWait === undefined ? due : merge(due, timer(publisher.scopeWait).pipe(map(() => true))))),
         filter((yes) => yes),
       );
     // However long the gap, a lost connection ends it.

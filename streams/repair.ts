@@ -31,6 +31,8 @@ export const RepairReason = z.enum([
   'names-agree',
   /** Not needed: the account was deleted. Needs a person when the record was on a parking account then. */
   'account-deleted',
+  /** Not needed: the account is not followed any more. Needs a person when the record was on a parking account then. */
+  'account-left-scope',
   /** Needs a person: another record is mapped to this account, or shows its name without being linked to another account. */
   'held-by-another-record',
   /** Needs a person: the record shows a name that two accounts had before either was linked; it may be the one's or the other's. */
@@ -82,6 +84,8 @@ export const Repair = z.looseObject({
   formerHolder: z.guid().nullable().optional(),
   /** objectGUID of the account that was seen to have the new name as well. */
   sharedWith: z.guid().nullable().optional(),
+  /** The last that was heard of the account is that it left the scope. */
+  leftScope: z.boolean().optional(),
   /**
    * The record was given the name that it shows so shortly before its account lost it, that the name may have been another
    * account's by then: it may be mapped to that one, whose own record cannot be named until this repair is through.
@@ -105,7 +109,7 @@ export function isOpen(repair: Pick<Repair, 'state'>): boolean {
 /** What Customer Engagement and the directory say about one repair at one moment. */
 export interface Situation {
   readonly repair: Repair;
-  /** The account as the directory has it now; undefined when it is gone. */
+  /** The account as the directory has it now; undefined when it is gone, or out of scope. */
   readonly identity: Identity | undefined;
   readonly record: SystemUser | undefined;
   /** systemuserid of the service's own record. */
@@ -149,7 +153,11 @@ export function decide(situation: Situation): Decision {
   if (record.special) return { step: 'end', state: 'needs-person', reason: 'special-user' };
   const parked = repair.parkingAccount !== null && sameName(record.domainname, repair.parkingAccount);
   if (identity === undefined) {
-    return { step: 'end', state: parked ? 'needs-person' : 'unneeded', reason: 'account-deleted' };
+    return {
+      step: 'end',
+      state: parked ? 'needs-person' : 'unneeded',
+      reason: repair.leftScope ? 'account-left-scope' : 'account-deleted',
+    };
   }
   const to = domainName(identity);
   if (sameName(record.domainname, to)) {

@@ -58,7 +58,7 @@ const REFUSED_DELAY = { first: 30_000, longest: 900_000 };
 const BASELINE_POLL = 500;
 
 /** Kinds of change after which an account can have another user name than its record. */
-const RENAMING: readonly ChangeEvent['kind'][] = ['renamed', 'moved-domain', 'restored'];
+const RENAMING: readonly ChangeEvent['kind'][] = ['renamed', 'moved-domain', 'restored', 'entered-scope'];
 
 /**
  * Repairs the user records of one organization whose accounts were renamed. Completes when the signal aborts, once what is
@@ -259,6 +259,12 @@ async function takeOver(
     page.changes.filter(({ kind }) => RENAMING.includes(kind)),
     ({ objectGUID }) => objectGUID,
   );
+  const lastKinds = new Map(page.changes.map(({ objectGUID, kind }) => [objectGUID, kind]));
+  const isOut = (objectGUID: string) => lastKinds.get(objectGUID) === 'left-scope';
+  for (const objectGUID of lastKinds.keys()) {
+    const link = isOut(objectGUID) ? log.link(objectGUID) : undefined;
+    if (link !== undefined) await repairs.out(link);
+  }
   const newest = page.changes.at(-1)?.sequence ?? 0;
   // Whose record it may be is asked of all that is known, also of what other pages say.
   const isUnlinked = [...byAccount.keys()].some((objectGUID) => log.link(objectGUID) === undefined);
@@ -269,7 +275,7 @@ async function takeOver(
     const known = log.link(last.objectGUID);
     const found = known === undefined ? await firstFound(events, linker, stop) : { link: known };
     if (found === undefined) reports.push({ type: 'not-a-user', organization: ce.name, event: last });
-    else if ('link' in found) await repairs.accept(last, found.link);
+    else if ('link' in found) await repairs.accept(last, found.link, isOut(last.objectGUID));
     else await repairs.leave(last, found.uncertain);
   });
   // All of them, before the page is tried again: none may still be at it then.

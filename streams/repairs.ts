@@ -70,11 +70,11 @@ export class Repairs {
     return merge(this.#repairs.recorded, ended);
   }
 
-  /** Takes over an event for a linked record; resolves when that is durable. @throws FencedError @throws LogError */
-  async accept(event: ChangeEvent, link: Link): Promise<void> {
+  /** Takes over an event for a linked record; resolves when that is durable. @param isOut its account has left the scope since @throws FencedError @throws LogError */
+  async accept(event: ChangeEvent, link: Link, isOut: boolean): Promise<void> {
     const { systemuserid } = link;
     if (this.#repairs.isTakenOver(event, systemuserid)) return;
-    const { parkingAccount } = this.#repairs.add(event, link);
+    const { parkingAccount } = this.#repairs.add(event, link, isOut);
     this.#tries.forget(systemuserid);
     if (parkingAccount !== null) this.#pool.keep(parkingAccount, systemuserid);
     this.#schedule.wake(systemuserid);
@@ -85,6 +85,11 @@ export class Repairs {
   async leave(event: ChangeEvent, record: SystemUser): Promise<void> {
     if (this.#repairs.isTakenOver(event, record.systemuserid)) return;
     await this.#repairs.recordUncertain(event, this.#ce.name, record);
+  }
+
+  /** The account of a linked record left the scope: whatever is still to be done for it ends as that. @throws FencedError @throws LogError */
+  async out(link: Link): Promise<void> {
+    await this.#repairs.recordLeft(link.systemuserid);
   }
 
   /** Those that have not ended, as far as is known now. */

@@ -2,6 +2,14 @@ import type { WholeObject } from './directory-source.ts';
 import { isNewer, isSameWrite } from './origin.ts';
 import type { SeenWrite } from './position.ts';
 
+/** Attributes whose writes are read in any case. */
+const ALWAYS = ['objectClass', 'isDeleted', 'objectSid', 'sAMAccountName', 'userAccountControl', 'userPrincipalName'];
+
+/** Those that are shown again, after other attributes are watched than before. */
+export function stillWatched(recent: readonly SeenWrite[], attributes: readonly string[]): SeenWrite[] {
+  return recent.filter(({ attribute }) => ALWAYS.includes(attribute) || attributes.includes(attribute));
+}
+
 /**
  * Whether a domain controller was put back to an earlier state without a new invocationId. Its numbers may have caught up meanwhile, so
  * writes that it has shown are looked at again: one that is older now, or that came to it a second time, gives it away.

@@ -4,16 +4,24 @@ import { detect, type KnownIdentities } from './detector.ts';
 import { type DirectorySession, UnusableObject, type WholeObject, type Write } from './directory-source.ts';
 import { Draft } from './draft.ts';
 import { type Identity, sameName } from './identity.ts';
+import { type Learning, relearned, relearnedOrigins } from './learning.ts';
 import type { Observation } from './observation.ts';
 import { unlessAborted } from './operators.ts';
 import type { Origins } from './origin.ts';
 import type { SeenWrite } from './position.ts';
+import { entering, hasLeft, leaving } from './scope.ts';
 import { originOf, settle, type View } from './settle.ts';
 
 export interface Taking {
   readonly session: DirectorySession;
   readonly known: KnownIdentities & Pick<KnownAccounts, 'origins'>;
   readonly view: View;
+  /** Everybody who is in scope, where that has been asked already. */
+  readonly members: ReadonlySet<string> | undefined;
+  /** What is watched from now on, and what is not any more: that is nobody's change. */
+  readonly learning: Learning | undefined;
+  /** Not everybody in the directory is, or was, followed. */
+  readonly isScoped: boolean;
   readonly via: Observed['via'];
   /** The directory is read for the first time: accounts are learned and nobody is told, so only what is incomplete is read again. */
   readonly isBaseline: boolean;
@@ -43,17 +51,24 @@ export interface Deletion {
  * Compares observations with what is known. What differs is read again from the directory, all of it at once and together with the
  * writes that the values come from: that gives each change its origin, and tells what is new from what is old.
  */
-export async function take(observations: readonly Observation[], taking: Taking): Promise<Taken> {
+export async function take(all: readonly Observation[], taking: Taking): Promise<Taken> {
   const { session, isBaseline, signal } = taking;
-  const doubtful = observations.filter((observation) => needsWhole(observation, taking));
+  const inside = await whoIsInScope(all, taking);
+  const outside = new Set(all.filter(({ objectGUID, deleted }) => deleted !== true && !inside(objectGUID)));
+  const leavers = new Set([...outside].filter(({ objectGUID }) => taking.known.identity(objectGUID)?.domain === session.domain));
+  const observations = all.filter((observation) => !outside.has(observation) || leavers.has(observation));
+  const doubtful = observations.filter((observation) => leavers.has(observation) || needsWhole(observation, taking));
   const wholes =
     doubtful.length === 0 ? NONE : await unlessAborted(session.readObjects(doubtful.map(({ objectGUID }) => objectGUID)), signal);
   const taker = new Taker(taking);
   const read = new Set(doubtful);
   for (const observation of observations) {
     // What was the same as known is so still: it needs no second look.
-    if (read.has(observation)) taker.take(observation, wholes.get(observation.objectGUID));
+    const whole = wholes.get(observation.objectGUID);
+    if (leavers.has(observation) && whole?.deleted === false) taker.leave(whole);
+    else if (read.has(observation)) taker.take(observation, whole);
     else if (isBaseline) taker.take(observation, undefined);
+    else taker.learn(observation);
   }
   await taker.markSharedNames();
   return taker;
@@ -63,10 +78,24 @@ export async function take(observations: readonly Observation[], taking: Taking)
 const BATCH = 500;
 
 const NONE: ReadonlyMap<string, WholeObject> = new Map();
+const NOBODY: ReadonlySet<string> = new Set();
+
+/** Those who are deleted need not be asked about: who is known was in scope. */
+async function whoIsInScope(
+  observations: readonly Observation[],
+  { session: { scope }, members, signal }: Taking,
+): Promise<(objectGUID: string) => boolean> {
+  if (scope === undefined) return () => true;
+  const living = observations.filter(({ deleted }) => deleted !== true).map(({ objectGUID }) => objectGUID);
+  const inside = members ?? (living.length === 0 ? NOBODY : await unlessAborted(scope.inScope(living), signal));
+  return (objectGUID) => inside.has(objectGUID);
+}
 
 /** In a read of everything accounts come whole, and most of them are as they were. In any other, whoever comes has changed somehow. */
 function needsWhole(observation: Observation, taking: Taking): boolean {
-  const { session, known, via, isBaseline } = taking;
+  const { session, known: log, learning, via, isBaseline } = taking;
+  const known = learning === undefined ? log : new Draft(log);
+  if (known instanceof Draft) learn(observation, known, learning);
   const observed = { time: '', dc: session.dc, via, dn: observation.dn };
   const { outcome } = detect(observation, domainOf(observation, known.identity(observation.objectGUID), taking), observed, known);
   if (outcome === 'incomplete') return true;
@@ -117,6 +146,22 @@ class Taker implements Taken {
     }
   }
 
+  /** What other settings make of what is known. */
+  learn(observation: Observation): void {
+    learn(observation, this.draft, this.#taking.learning, this.#origins(observation.objectGUID));
+  }
+
+  /** An account that is known and not in scope. */
+  leave({ objectGUID, dn }: WholeObject): void {
+    const { session, view, via, isBaseline } = this.#taking;
+    const before = this.draft.identity(objectGUID);
+    if (before === undefined) return;
+    const observed = { time: new Date().toISOString(), dc: session.dc, via, dn, origin: null };
+    if (isBaseline) this.draft.add(objectGUID, null, []);
+    else if (hasLeft(view)) this.draft.add(objectGUID, null, [leaving(before, observed)]);
+    else this.waiting.push(objectGUID);
+  }
+
   /** Two accounts that have one name are told of as they are, and marked. Who gave a name up a moment ago may only not have been read yet. */
   async markSharedNames(): Promise<void> {
     const { session, signal } = this.#taking;
@@ -142,11 +187,12 @@ class Taker implements Taken {
   }
 
   #take(observation: Observation, whole: WholeObject | undefined): void {
-    const { session, known, view, via, isBaseline } = this.#taking;
+    const { session, view, via, isBaseline } = this.#taking;
     const { objectGUID } = observation;
+    this.learn(whole ?? observation);
     const before = this.draft.identity(objectGUID);
     if (before !== undefined && observation.seen.objectClass !== undefined && observation.seen.objectSid !== undefined) this.repeated++;
-    const origins = known.origins(objectGUID);
+    const origins = this.#origins(objectGUID);
     // The writes of another domain say nothing of those of this one: there the account came into being anew.
     const moved = isOfAnother(before, session.domain);
     const settled =
@@ -177,11 +223,22 @@ class Taker implements Taken {
         }
         return;
       case 'changed': {
-        const changes = detection.changes.map((change) => this.#withOrigin(change, whole));
+        const changes = detection.changes.map((change) => this.#withOrigin(this.#inScope(change, whole), whole));
         if (detection.identity === null) this.deletions.push({ objectGUID, observed: changes.at(-1)?.observed ?? observed });
         else this.draft.add(objectGUID, detection.identity, isBaseline && !moved ? [] : changes, settled?.origins);
       }
     }
+  }
+
+  #origins(objectGUID: string): Origins {
+    const { known, learning } = this.#taking;
+    const origins = known.origins(objectGUID);
+    return learning === undefined ? origins : relearnedOrigins(origins, learning);
+  }
+
+  #inScope(change: Change, whole: WholeObject | undefined): Change {
+    const { isScoped, view } = this.#taking;
+    return isScoped && whole !== undefined ? entering(change, whole, view) : change;
   }
 
   #withOrigin(change: Change, whole: WholeObject | undefined): Change {
@@ -215,6 +272,12 @@ export function isOfAnother(identity: Identity | undefined, domain: string): boo
   return identity !== undefined && identity.domain !== domain;
 }
 
+function learn({ objectGUID, seen, deleted }: Observation, draft: Draft, learning: Learning | undefined, origins?: Origins): void {
+  const before = learning === undefined || deleted === true ? undefined : draft.identity(objectGUID);
+  const after = before && learning && relearned(before, seen, learning);
+  if (after !== undefined) draft.add(objectGUID, after, [], origins);
+}
+
 /** The write of which attributes makes a change. */
 function attributesOf({ kind, changed }: Change): readonly string[] {
   switch (kind) {
@@ -223,6 +286,9 @@ function attributesOf({ kind, changed }: Change): readonly string[] {
     case 'restored':
     case 'deleted':
       return ['isDeleted'];
+    case 'entered-scope':
+    case 'left-scope':
+      return [];
     default:
       return changed.map((attribute) => (attribute === 'enabled' ? 'userAccountControl' : attribute));
   }

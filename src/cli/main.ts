@@ -133,7 +133,7 @@ function settingsHelp(): string {
   });
   return [
     '',
-    'Settings, as flags; N is a place in a list, from 0, and lists of plain values are written with commas.',
+    'Settings, as flags; N is a place in a list, from 0, and lists of plain values are written with commas, those of DNs with semicolons.',
     `All but secrets can also stand in the file, by their path, and everything in the environment: ${flagOf(['log', 'kafka', 'topicPrefix'])} is ${variableOf(['log', 'kafka', 'topicPrefix'])}.`,
     'Flags go before the environment, that before the file.',
     '',

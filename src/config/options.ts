@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Configuration, SECRET } from './schema.ts';
+import { Configuration, SECRET, SEMICOLON } from './schema.ts';
 
 /** One setting, as file key, environment variable and flag. */
 export interface Option {
@@ -10,6 +10,8 @@ export interface Option {
   readonly default: unknown;
   /** From the environment or a file of its own only, never shown. */
   readonly secret: boolean;
+  /** Between the values of a list where it is one text. */
+  readonly separator: ',' | ';';
 }
 
 interface JsonSchema {
@@ -23,6 +25,7 @@ interface JsonSchema {
   readonly description?: string;
   readonly default?: unknown;
   readonly secret?: boolean;
+  readonly separator?: string;
 }
 
 /** The table of all settings, in the order of the schema. */
@@ -38,11 +41,11 @@ export function variableOf(path: readonly string[]): string {
   return `NAMESAKE_${path.map((key) => key.replaceAll(/([a-z])([A-Z])/g, '$1_$2').toUpperCase()).join('_')}`;
 }
 
-/** What text from a flag or a variable means for an option. Lists are written with commas. */
+/** What text from a flag or a variable means for an option. Lists are written with commas, those of DNs with semicolons. */
 export function fromText(option: Option, text: string): unknown {
   switch (option.type) {
     case 'list':
-      return text.split(',').map((item) => item.trim());
+      return text.split(option.separator).map((item) => item.trim());
     case 'integer':
       return /^-?\d+$/.test(text) ? Number(text) : text;
     case 'boolean':
@@ -76,7 +79,8 @@ function leaves(schema: JsonSchema, path: readonly string[]): Option[] {
 function leaf(schema: JsonSchema, path: readonly string[], type: Option['type']): Option {
   const choices = schema.enum ?? (schema.const === undefined ? [] : [schema.const]);
   const description = [schema.description, choices.length > 1 ? `one of ${choices.join(', ')}` : undefined].filter(Boolean).join('; ');
-  return { path, type, description, default: schema.default, secret: schema.secret === SECRET.secret };
+  const separator = schema.separator === SEMICOLON.separator ? ';' : ',';
+  return { path, type, description, default: schema.default, secret: schema.secret === SECRET.secret, separator };
 }
 
 /** The same key in several alternatives is one option. */

@@ -1,7 +1,8 @@
 import { z } from 'zod';
-import { nameKey } from '../../streams/identity.ts';
+import { nameKey, PROFILE_ATTRIBUTES } from '../../streams/identity.ts';
 import { parseEndpoint } from '../directory/endpoint.ts';
 import { isDnsServer } from '../directory/names.ts';
+import { whyNotWatched } from '../directory/schema.ts';
 
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
@@ -74,6 +75,23 @@ const AccountName = z.string().regex(/^[^\\]+\\[^\\]+$/, 'expected DOMAIN\\name'
 /** Of a domain or a site, as a part of the names that DNS is asked for. */
 const DNS_LABEL = '[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?';
 
+/** Marks a list that is written with this between its values where it is one text: DNs have commas of their own. */
+export const SEMICOLON = { separator: ';' } as const;
+const dns = (description: string) =>
+  z
+    .array(z.string().regex(/^[A-Za-z][A-Za-z0-9-]*=[^;]+$/, 'expected a DN, such as OU=Staff,DC=corp,DC=example,DC=test'))
+    .min(1)
+    .optional()
+    .meta({ ...SEMICOLON, description });
+const places = (who: string) =>
+  z
+    .strictObject({
+      ous: dns(`DNs of OUs or containers below which ${who}`),
+      groups: dns(`DNs of groups whose members, also by way of other groups, ${who}`),
+    })
+    .refine(({ ous, groups }) => ous !== undefined || groups !== undefined, 'expected ous or groups')
+    .optional();
+
 const Directory = either(
   z
     .strictObject({
@@ -114,6 +132,12 @@ const Directory = either(
         .boolean()
         .default(false)
         .describe('allow a logon over ldap:// without TLS, which shows the password to the network'),
+      scope: z
+        .strictObject({
+          include: places('accounts are followed; without include everybody is'),
+          exclude: places('accounts are not followed all the same'),
+        })
+        .optional(),
       deadline: duration
         .prefault('5s')
         .describe('longest wait until a domain controller is ready to be read, and then for each of its answers'),
@@ -268,6 +292,24 @@ export const Configuration = z.strictObject({
       compareEvery: period
         .prefault('7d')
         .describe('read everything and compare it with what is known this often, although no position was lost; 0s: never'),
+      attributes: z
+        .array(
+          z
+            .string()
+            .regex(/^[A-Za-z][A-Za-z0-9-]*$/, 'expected the lDAPDisplayName of an attribute')
+            .superRefine((name, context) => {
+              const why = whyNotWatched(name);
+              if (why !== undefined) context.addIssue(`${name} ${why}`);
+            }),
+        )
+        .refine((all) => new Set(all.map(nameKey)).size === all.length, 'expected each attribute once; case makes no difference')
+        .default([...PROFILE_ATTRIBUTES])
+        .describe(
+          'attributes to watch besides sAMAccountName, userPrincipalName, userAccountControl and objectSid: single texts, and no secrets',
+        ),
+      scopeEvery: duration
+        .prefault('5m')
+        .describe('with a scope: look this often at least who is in it; changes of containers and groups are noticed at once'),
       maxLag: duration
         .prefault('1h')
         .describe(

@@ -7,7 +7,7 @@ import { BerCursor, BerError, Tag } from './ber.ts';
 import type { LdapConnection } from './connection.ts';
 import { DIRSYNC } from './controls.ts';
 import { vectorOfCookie } from './cookie.ts';
-import { toObservation, USER_FILTER, WATCHED_ATTRIBUTES } from './entry.ts';
+import { toObservation, USER_FILTER } from './entry.ts';
 import { inWords, ResultCode, refusal } from './failure.ts';
 import type { LdapResult } from './message.ts';
 import { isObjectSecurity } from './method.ts';
@@ -88,7 +88,7 @@ export class DirSyncReader implements Reader {
       const item = await stream.next(this.#patience);
       if ('end' in item) return this.#finish(observations, item.end);
       this.#patience = this.#connection.deadline;
-      const observation = toObservation(item.entry, this.#settings.warn);
+      const observation = toObservation(item.entry, this.#settings.warn, false, this.#settings.watched);
       if (observation !== undefined) observations.push(observation);
     }
     return { observations, position: undefined, last: false };
@@ -120,7 +120,7 @@ export class DirSyncReader implements Reader {
         baseDN: this.#settings.here.namingContext,
         scope: 'sub',
         filter: FilterParser.parseString(USER_FILTER),
-        attributes: WATCHED_ATTRIBUTES,
+        attributes: this.#settings.watched.names,
         controls: [new DirSyncControl(this.#settings.flags, this.#cookie)],
       },
       'the DirSync read',
@@ -140,7 +140,8 @@ export class DirSyncReader implements Reader {
   }
 
   #position(highestCommittedUSN: string, more: boolean): Position {
-    const { namingContext, dc, invocationId, domainSid } = this.#settings.here;
+    const { here, watched, scope, flags } = this.#settings;
+    const { namingContext, dc, invocationId, domainSid } = here;
     return Position.parse({
       namingContext,
       dc,
@@ -148,8 +149,10 @@ export class DirSyncReader implements Reader {
       highestCommittedUSN,
       source: 'dirsync',
       filter: USER_FILTER,
-      attributes: [...WATCHED_ATTRIBUTES],
-      flags: this.#settings.flags,
+      attributes: [...watched.names],
+      profile: [...watched.profile],
+      scope,
+      flags,
       domainSid,
       cookie: this.#cookie.toString('base64'),
       // In the middle of a read anything may still be to come. At its end the cookie tells of the writes on other domain controllers;

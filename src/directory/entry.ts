@@ -3,31 +3,12 @@ import type { Observation, SeenAttributes } from '../../streams/observation.ts';
 import { printable } from './failure.ts';
 import { guidText, sidText } from './identifiers.ts';
 import type { LdapAttribute, LdapEntry } from './message.ts';
+import { USUAL, type Watched } from './watched.ts';
 
 /** Nothing but the class: a deleted object loses objectCategory, and a filter on anything that changes hides what leaves it. */
 export const USER_FILTER = '(objectClass=user)';
 
-/** What can be cleared of a user: the rest is mandatory. */
-const CLEARABLE = ['userPrincipalName', 'displayName', 'givenName', 'sn', 'mail'] as const;
-
-/**
- * What is asked for. The list is a filter too: without isDeleted no deletion would be reported. A position is good
- * only for the list that it was read with.
- */
-export const WATCHED_ATTRIBUTES = [
-  'objectGUID',
-  'objectSid',
-  'objectClass',
-  'sAMAccountName',
-  'userAccountControl',
-  'isDeleted',
-  ...CLEARABLE,
-] as const;
-
-type Watched = (typeof WATCHED_ATTRIBUTES)[number];
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
-
-const WATCHED = new Map<string, Watched>(WATCHED_ATTRIBUTES.map((name) => [name.toLowerCase(), name]));
 
 /** The name that a deleted object gets, whatever stood before it (MS-ADTS 3.1.1.5.5.1). */
 const DELETED_DN = /^(?:[^,\\]|\\.)*\\0ADEL:[0-9a-f-]{36},CN=Deleted Objects,/is;
@@ -42,21 +23,21 @@ export type Warn = (message: string) => void;
  * @param whole the entry is known to hold all that is set: what it does not hold is cleared
  * @returns undefined, after a warning, when the entry does not tell which object it is about
  */
-export function toObservation(entry: LdapEntry, warn: Warn, whole = false): Observation | undefined {
+export function toObservation(entry: LdapEntry, warn: Warn, whole = false, watched: Watched = USUAL): Observation | undefined {
   const seen: Mutable<SeenAttributes> = {};
-  const absent = new Set<Watched>(CLEARABLE);
+  const absent = new Set(watched.clearable);
   let objectGUID: string | undefined;
   let deleted: boolean | undefined = whole ? false : undefined;
 
   for (const attribute of entry.attributes) {
-    const name = WATCHED.get(attribute.type.toLowerCase());
+    const name = watched.byName.get(attribute.type.toLowerCase());
     if (name === undefined) continue; // instanceType comes unasked
     absent.delete(name);
     if (name === 'objectClass') {
       if (attribute.values.length > 0) seen.objectClass = attribute.values.map((value) => value.toString());
     } else if (attribute.values.length === 0) {
       if (name === 'isDeleted') deleted = false;
-      else if (isClearable(name)) seen[name] = null;
+      else if (watched.clearable.includes(name)) seen[name] = null;
     } else if (name === 'objectGUID') {
       objectGUID = guidText(single(attribute));
     } else if (name === 'isDeleted') {
@@ -68,7 +49,7 @@ export function toObservation(entry: LdapEntry, warn: Warn, whole = false): Obse
 
   // DirSync reports an object whole when it is new to the reader (in a full read every one is) and only then sends what never changes.
   if (whole || (seen.objectClass !== undefined && seen.objectSid !== undefined)) {
-    for (const name of CLEARABLE) if (absent.has(name)) seen[name] = null;
+    for (const name of absent) seen[name] = null;
   }
 
   if (objectGUID === undefined) {
@@ -81,11 +62,7 @@ export function toObservation(entry: LdapEntry, warn: Warn, whole = false): Obse
 }
 
 /** @returns false when the value is not one of that attribute */
-function take(
-  seen: Mutable<SeenAttributes>,
-  name: Exclude<Watched, 'objectGUID' | 'isDeleted' | 'objectClass'>,
-  value: Buffer | undefined,
-): boolean {
+function take(seen: Mutable<SeenAttributes>, name: string, value: Buffer | undefined): boolean {
   if (value === undefined || !(name === 'objectSid' || isUtf8(value))) return false;
   if (name === 'objectSid') {
     const sid = sidText(value);
@@ -110,8 +87,4 @@ function booleanOf(value: Buffer | undefined): boolean | undefined {
 
 function single({ values }: LdapAttribute): Buffer | undefined {
   return values.length === 1 ? values[0] : undefined;
-}
-
-function isClearable(name: Watched): name is (typeof CLEARABLE)[number] {
-  return (CLEARABLE as readonly Watched[]).includes(name);
 }

@@ -8,7 +8,7 @@ export interface AttributeWrite extends Origin {
 }
 
 /**
- * The attributes whose writes count, by the number that stands for each: the prefix of its OID in the table that is the same on every
+ * The attributes whose writes count unless settings say otherwise, by the number that stands for each: the prefix of its OID in the table that is the same on every
  * domain controller (MS-ADTS 5.16.4), and the last part of its OID.
  */
 export const ATTRIBUTE_IDS: ReadonlyMap<number, string> = new Map([
@@ -35,12 +35,17 @@ const LAST = 253_402_300_799n + EPOCH;
  * The writes that the values of an object come from, by attribute name: its replPropertyMetaData (MS-DRSR 5.116).
  *
  * @param unusable told of each record that cannot be used
+ * @param ids the attributes whose writes count
  * @throws BlobError
  */
-export function decodeMetadata(value: Buffer, unusable: (reason: string) => void): Record<string, AttributeWrite> {
+export function decodeMetadata(
+  value: Buffer,
+  unusable: (reason: string) => void,
+  ids: ReadonlyMap<number, string> = ATTRIBUTE_IDS,
+): Record<string, AttributeWrite> {
   const writes: Record<string, AttributeWrite> = {};
   for (const record of recordsOf(value, SIZES)) {
-    const name = ATTRIBUTE_IDS.get(record.readUInt32LE(0));
+    const name = ids.get(record.readUInt32LE(0));
     if (name === undefined) continue;
     try {
       writes[name] = decodeRecord(record);

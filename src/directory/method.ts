@@ -72,7 +72,7 @@ export function limitsOf(method: Method, namingContext: string): string[] {
   if (isWholeDomain(method, namingContext)) return limits;
   return [
     ...limits,
-    `It reads only what is below ${method.base}: an account that is moved out of there, or with its parent into it, is noticed at the next full comparison.`,
+    `It reads only what is below ${method.base}: an account that is moved out of there is noticed at the next look at who is in scope (listener.scopeEvery).`,
   ];
 }
 

@@ -4,13 +4,14 @@ import type { Observation } from '../../streams/observation.ts';
 import type { LdapConnection } from './connection.ts';
 import { SHOW_DELETED } from './controls.ts';
 import type { DomainControllerNames } from './domain-controllers.ts';
-import { toObservation, WATCHED_ATTRIBUTES, type Warn } from './entry.ts';
+import { toObservation, type Warn } from './entry.ts';
 import { refusal } from './failure.ts';
 import { guidBytes } from './identifiers.ts';
 import { type LdapEntry, type LdapResult, valuesOf } from './message.ts';
 import { type AttributeWrite, decodeMetadata } from './metadata.ts';
 import { BlobError } from './records.ts';
 import { findEntries } from './search.ts';
+import type { Watched } from './watched.ts';
 
 /** What a server answers when it hands out an object to nobody, or not to us: referral, invalidDNSyntax, insufficientAccessRights, unwillingToPerform. */
 const OF_THE_OBJECT: readonly number[] = [10, 34, 50, 53];
@@ -30,6 +31,7 @@ class ObjectRefusal extends Error {
 export interface ObjectsSettings {
   readonly namingContext: string;
   readonly names: DomainControllerNames;
+  readonly watched: Watched;
   readonly warn: Warn;
 }
 
@@ -43,14 +45,14 @@ export interface ObjectsSettings {
 export async function readObjects(
   connection: LdapConnection,
   objectGUIDs: readonly string[],
-  { namingContext, names, warn }: ObjectsSettings,
+  { names, ...settings }: ObjectsSettings,
 ): Promise<Map<string, WholeObject>> {
   const asked = [...new Set(objectGUIDs.map((objectGUID) => objectGUID.toLowerCase()))];
   const found = new Map<string, WholeObject>();
   for (let first = 0; first < asked.length; first += CHUNK) {
     const chunk = asked.slice(first, first + CHUNK);
-    const entries = await findByGuid(connection, namingContext, chunk, warn);
-    const read = entries.flatMap((entry) => toWhole(entry, warn) ?? []);
+    const entries = await findByGuid(connection, chunk, settings);
+    const read = entries.flatMap((entry) => toWhole(entry, settings) ?? []);
     const nameOf = await names.of(read.flatMap(({ writes }) => Object.values(writes).map(({ invocationId }) => invocationId)));
     for (const { writes, ...observation } of read) {
       if (!chunk.includes(observation.objectGUID)) continue;
@@ -61,15 +63,16 @@ export async function readObjects(
   return found;
 }
 
+type FindSettings = Omit<ObjectsSettings, 'names'>;
+
 /** One object that the server refuses must not hide the others: then they are asked for one by one. */
 async function findByGuid(
   connection: LdapConnection,
-  namingContext: string,
   objectGUIDs: readonly string[],
-  warn: Warn,
+  { warn, ...settings }: FindSettings,
 ): Promise<LdapEntry[]> {
   try {
-    return await search(connection, namingContext, objectGUIDs);
+    return await search(connection, objectGUIDs, settings);
   } catch (error) {
     if (!(error instanceof ObjectRefusal)) throw error;
     if (objectGUIDs.length === 1) {
@@ -82,7 +85,7 @@ async function findByGuid(
   let answered = false;
   for (const objectGUID of objectGUIDs) {
     try {
-      entries.push(...(await search(connection, namingContext, [objectGUID])));
+      entries.push(...(await search(connection, [objectGUID], settings)));
       answered = true;
     } catch (error) {
       if (!(error instanceof ObjectRefusal)) throw error;
@@ -95,12 +98,16 @@ async function findByGuid(
   return entries;
 }
 
-function search(connection: LdapConnection, namingContext: string, objectGUIDs: readonly string[]): Promise<LdapEntry[]> {
+function search(
+  connection: LdapConnection,
+  objectGUIDs: readonly string[],
+  { namingContext, watched }: Pick<ObjectsSettings, 'namingContext' | 'watched'>,
+): Promise<LdapEntry[]> {
   const parameters = {
     baseDN: namingContext,
     scope: 'sub',
     filter: new OrFilter({ filters: objectGUIDs.map((text) => new EqualityFilter({ attribute: 'objectGUID', value: guidBytes(text) })) }),
-    attributes: [...WATCHED_ATTRIBUTES, 'replPropertyMetaData'],
+    attributes: [...watched.names, 'replPropertyMetaData'],
     controls: [new Control(SHOW_DELETED)],
   } as const;
   const what = objectGUIDs.length === 1 ? `object ${objectGUIDs[0]}` : `the read of ${objectGUIDs.length} objects`;
@@ -112,19 +119,22 @@ function refused(result: LdapResult, what: string): Error {
   return OF_THE_OBJECT.includes(result.code) ? new ObjectRefusal(error) : error;
 }
 
-function toWhole(entry: LdapEntry, warn: Warn): (Observation & { readonly writes: Record<string, AttributeWrite> }) | undefined {
+function toWhole(
+  entry: LdapEntry,
+  { warn, watched }: Pick<ObjectsSettings, 'warn' | 'watched'>,
+): (Observation & { readonly writes: Record<string, AttributeWrite> }) | undefined {
   // What cannot be used of it was warned about when the directory reported it.
-  const observation = toObservation(entry, () => {}, true);
-  return observation && { ...observation, writes: writesOf(entry, warn) };
+  const observation = toObservation(entry, () => {}, true, watched);
+  return observation && { ...observation, writes: writesOf(entry, warn, watched) };
 }
 
 /** Empty, after a warning, where its replication metadata are none. */
-export function writesOf(entry: LdapEntry, warn: Warn): Record<string, AttributeWrite> {
+export function writesOf(entry: LdapEntry, warn: Warn, { ids }: Pick<Watched, 'ids'>): Record<string, AttributeWrite> {
   const { dn } = entry;
   const [value] = valuesOf(entry, 'replPropertyMetaData');
   if (value === undefined) return {};
   try {
-    return decodeMetadata(value, (reason) => warn(`${dn}: ${reason}, set aside`));
+    return decodeMetadata(value, (reason) => warn(`${dn}: ${reason}, set aside`), ids);
   } catch (error) {
     if (!(error instanceof BlobError)) throw error;
     warn(`${dn}: replication metadata with ${error.message}, set aside`);

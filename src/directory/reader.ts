@@ -1,6 +1,7 @@
 import type { PageReader } from '../../streams/directory-source.ts';
 import type { Warn } from './entry.ts';
 import type { DomainController } from './root-dse.ts';
+import type { Watched } from './watched.ts';
 
 export interface ReaderSettings {
   readonly here: DomainController;
@@ -8,6 +9,9 @@ export interface ReaderSettings {
   /** Milliseconds that the first entry may take. */
   readonly patience: number;
   readonly warn: Warn;
+  readonly watched: Watched;
+  /** The scope of the session, in one spelling; empty: everybody. */
+  readonly scope: string;
 }
 
 export interface Reader extends PageReader {

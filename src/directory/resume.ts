@@ -1,15 +1,27 @@
 import type { DirectorySession } from '../../streams/directory-source.ts';
+import { learning } from '../../streams/learning.ts';
 import type { Vector } from '../../streams/origin.ts';
 import type { Position } from '../../streams/position.ts';
-import { USER_FILTER, WATCHED_ATTRIBUTES } from './entry.ts';
+import { USER_FILTER } from './entry.ts';
 import type { Method } from './method.ts';
 import type { DomainController } from './root-dse.ts';
+import { USUAL, type Watched } from './watched.ts';
 import { decodeWatermarks } from './watermarks.ts';
+
+/** Whom and what the settings say to follow. */
+export interface Followed {
+  readonly watched: Watched;
+  /** In one spelling; empty: everybody. */
+  readonly scope: string;
+}
+
+const EVERYBODY: Followed = { watched: USUAL, scope: '' };
 
 const DAY = 86_400_000;
 
 /**
- * Whether a stored position is good on this domain controller, and if not, why everything has to be compared.
+ * Whether a stored position is good on this domain controller, and why everything has to be compared if it is not or if the settings
+ * say to follow others than they did.
  *
  * @param now milliseconds since 1970
  */
@@ -18,19 +30,26 @@ export function resumeFrom(
   here: DomainController,
   method: Method,
   now = Date.now(),
+  followed = EVERYBODY,
 ): DirectorySession['resume'] {
   if (stored === undefined) return { position: undefined, reason: 'first start' };
   const rolledBack = wasRolledBack(stored, here);
   if (rolledBack !== undefined) return { position: undefined, reason: rolledBack, lossy: true, rolledBack: true };
   const forgetful = ofAnotherDomain(stored, here) ?? wasRestored(stored, here) ?? tooOld(stored, here, now);
   if (forgetful !== undefined) return { position: undefined, reason: forgetful, lossy: true };
-  const reason = ofAnotherMethod(stored, method) ?? notReplicated(stored, here, method);
-  return reason === undefined ? { position: stored } : { position: undefined, reason };
+  const reason = ofAnotherMethod(stored, method) ?? ofAnotherBase(stored, method, followed) ?? notReplicated(stored, here, method);
+  if (reason !== undefined) return { position: undefined, reason };
+  const changed = changedSettings(stored, followed);
+  return changed === undefined ? { position: stored } : { position: stored, changed };
 }
 
 /** How far other domain controllers were read by uSNChanged, so that coming back to one of them is no start from nothing. */
 export function watermarksElsewhere(stored: Position | undefined, here: DomainController, method: Method, now = Date.now()): Vector {
-  if (stored === undefined || (ofAnotherDomain(stored, here) ?? ofAnotherMethod(stored, method) ?? tooOld(stored, here, now)) !== undefined)
+  if (
+    stored === undefined ||
+    isOfAnotherBase(stored, method) ||
+    (ofAnotherDomain(stored, here) ?? ofAnotherMethod(stored, method) ?? tooOld(stored, here, now)) !== undefined
+  )
     return {};
   return decodeWatermarks(stored)?.usns ?? {};
 }
@@ -48,7 +67,7 @@ function ofAnotherMethod(stored: Position, method: Method): string | undefined {
   if (stored.source !== method.source)
     return `the stored position was read by ${NAMES[stored.source]}, and ${NAMES[method.source]} is used now`;
   if (stored.filter !== USER_FILTER) return `the stored position was read with the filter ${stored.filter}, not ${USER_FILTER}`;
-  if (stored.attributes.join() !== WATCHED_ATTRIBUTES.join())
+  if (alwaysAsked(stored).join() !== alwaysAsked({ attributes: USUAL.names, profile: USUAL.profile }).join())
     return `the stored position was read with other attributes: ${stored.attributes.join(', ')}`;
   if (method.source === 'dirsync') {
     if (stored.flags === method.flags) return undefined;
@@ -56,7 +75,30 @@ function ofAnotherMethod(stored: Position, method: Method): string | undefined {
   }
   const base = decodeWatermarks(stored)?.base;
   if (base === undefined) return 'the stored position cannot be understood';
-  return base === method.base ? undefined : `the stored position is of what is below ${base}, not of ${method.base}`;
+  return undefined;
+}
+
+/** An earlier version did not know that a base is a scope. */
+function ofAnotherBase(stored: Position, method: Method, { scope }: Followed): string | undefined {
+  if (!isOfAnotherBase(stored, method) || stored.scope !== scope) return undefined;
+  return `the stored position is of what is below ${decodeWatermarks(stored)?.base}, not of another base`;
+}
+
+function isOfAnotherBase(stored: Position, method: Method): boolean {
+  return method.source === 'usn' && decodeWatermarks(stored)?.base !== method.base;
+}
+
+/** What can be named by settings can change without the position being worse for it. */
+function alwaysAsked({ attributes, profile }: { attributes: readonly string[]; profile: readonly string[] }): string[] {
+  return attributes.filter((name) => name !== 'name' && !profile.includes(name));
+}
+
+function changedSettings(stored: Position, { watched: { profile }, scope }: Followed): string | undefined {
+  if (stored.scope !== scope) return 'the scope was changed';
+  const { added, removed } = learning(stored.profile, profile) ?? { added: [], removed: [] };
+  if (added.length + removed.length === 0) return undefined;
+  const parts = [added.length > 0 && `${added.join(', ')} from now on`, removed.length > 0 && `no more ${removed.join(', ')}`];
+  return `other attributes are watched: ${parts.filter(Boolean).join('; ')}`;
 }
 
 const NAMES = { dirsync: 'DirSync', usn: 'uSNChanged' } as const;

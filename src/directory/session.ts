@@ -13,7 +13,10 @@ import { readObjects } from './objects.ts';
 import type { Reader } from './reader.ts';
 import { resumeFrom, watermarksElsewhere } from './resume.ts';
 import { type DomainController, readRootDse } from './root-dse.ts';
+import { findAttributes } from './schema.ts';
+import { LdapScope, type ScopeSettings } from './scope.ts';
 import { UsnReader } from './usn.ts';
+import { type Watched, watching } from './watched.ts';
 
 export interface SessionSettings {
   readonly pageSize: number;
@@ -25,6 +28,9 @@ export interface SessionSettings {
   /** What to make of it that this domain controller gives nothing by DirSync. */
   readonly onRefusal: (error: DirectoryError) => DirectoryError;
   readonly warn: Warn;
+  readonly scope?: ScopeSettings | undefined;
+  /** What is watched besides what always is. */
+  readonly attributes: readonly string[];
   readonly passedOver?: DirectorySession['passedOver'];
 }
 
@@ -43,12 +49,15 @@ export class LdapSession implements DirectorySession {
   readonly tombstoneLifetime: number;
   readonly limits: readonly string[];
   readonly resume: DirectorySession['resume'];
+  readonly scope: LdapScope | undefined;
+  readonly attributes: readonly string[];
   readonly wakes: Observable<void>;
   readonly #reads: LdapConnection;
   readonly #control: LdapConnection;
   readonly #here: DomainController;
   readonly #settings: SessionSettings;
   readonly #names: DomainControllerNames;
+  readonly #watched: Watched;
   /** Replays, so that neither a wake nor a loss before the subscription is missed. */
   readonly #wakes = new ReplaySubject<void>(1);
   readonly #heartbeat: NodeJS.Timeout;
@@ -61,6 +70,7 @@ export class LdapSession implements DirectorySession {
     here: DomainController,
     stored: Position | undefined,
     settings: SessionSettings,
+    { watched, scope }: { watched: Watched; scope: LdapScope | undefined },
   ) {
     this.#reads = reads;
     this.#control = control;
@@ -77,7 +87,10 @@ export class LdapSession implements DirectorySession {
     this.tombstoneLifetime = here.tombstoneLifetime;
     this.via = settings.method.source;
     this.limits = limitsOf(settings.method, here.namingContext);
-    this.resume = resumeFrom(stored, here, settings.method);
+    this.scope = scope;
+    this.attributes = watched.profile;
+    this.#watched = watched;
+    this.resume = resumeFrom(stored, here, settings.method, Date.now(), { watched, scope: scope?.text ?? '' });
     this.wakes = this.#wakes.asObservable();
     this.#heartbeat = setInterval(() => this.#beat(), settings.heartbeat);
     for (const connection of [reads, control]) void connection.lost.then((error) => this.#end(error));
@@ -91,7 +104,12 @@ export class LdapSession implements DirectorySession {
     stored: Position | undefined,
     settings: SessionSettings,
   ): Promise<LdapSession> {
-    const session = new LdapSession(reads, control, here, stored, settings);
+    const { method, patience, scope: places = {}, attributes } = settings;
+    const base = method.source === 'usn' ? method.base : here.namingContext;
+    const scope = await LdapScope.open(control, places, { namingContext: here.namingContext, base, patience });
+    const { profile, ids } = await findAttributes(control, here.configurationNamingContext, attributes);
+    const watched = watching(profile, { ids, moves: scope !== undefined });
+    const session = new LdapSession(reads, control, here, stored, settings, { watched, scope });
     try {
       await registerNotification(control, here.namingContext, () => session.#wakes.next());
     } catch (error) {
@@ -112,7 +130,12 @@ export class LdapSession implements DirectorySession {
 
   readObjects(objectGUIDs: readonly string[]): Promise<Map<string, WholeObject>> {
     const { namingContext } = this;
-    return readObjects(this.#control, objectGUIDs, { namingContext, names: this.#names, warn: this.#settings.warn });
+    return readObjects(this.#control, objectGUIDs, {
+      namingContext,
+      names: this.#names,
+      watched: this.#watched,
+      warn: this.#settings.warn,
+    });
   }
 
   async vector(): Promise<Vector> {
@@ -133,7 +156,7 @@ export class LdapSession implements DirectorySession {
   #readerFrom(position: Position | undefined, patience: number): Reader {
     const here = this.#here;
     const { pageSize, warn, method, onRefusal } = this.#settings;
-    const settings = { here, pageSize, warn, patience };
+    const settings = { here, pageSize, warn, patience, watched: this.#watched, scope: this.scope?.text ?? '' };
     if (method.source === 'dirsync') return new DirSyncReader(this.#reads, { ...settings, flags: method.flags, onRefusal }, position);
     const elsewhere = watermarksElsewhere(this.#stored, here, method);
     return new UsnReader(this.#reads, { ...settings, base: method.base, elsewhere }, position);
@@ -141,7 +164,7 @@ export class LdapSession implements DirectorySession {
 
   /** The answer does not matter: when there is none, the connection fails. A server busy with a read has its own time for that. */
   #beat(): void {
-    if (this.#reader?.waiting !== true) readRootDse(this.#control, ['highestCommittedUSN']).catch(() => {});
+    if (this.#reader?.waiting !== true && this.scope?.waiting !== true) readRootDse(this.#control, ['highestCommittedUSN']).catch(() => {});
   }
 
   /** One connection is of no use without the other. */

@@ -1,4 +1,5 @@
 import { DirectoryError, type DirectorySession, type DirectorySource } from '../../streams/directory-source.ts';
+import { PROFILE_ATTRIBUTES } from '../../streams/identity.ts';
 import type { Position } from '../../streams/position.ts';
 import { type Access, attempt, type Connect } from './attempt.ts';
 import { type Candidate, type FindCandidates, inDns, named, namingContextOf } from './candidates.ts';
@@ -12,6 +13,7 @@ import { checkCovers, checkLag, checkServes, Unfit } from './fitness.ts';
 import { type MethodSettings, Methods } from './method.ts';
 import { Names } from './names.ts';
 import { type DomainController, readDomainController } from './root-dse.ts';
+import type { ScopeSettings } from './scope.ts';
 import { LdapSession } from './session.ts';
 import { Standing } from './standing.ts';
 
@@ -42,6 +44,10 @@ export interface DirectorySettings extends MethodSettings {
   readonly probeEvery?: number | undefined;
   /** Milliseconds for which a better one has to be well before it is gone back to. Default 120,000. */
   readonly failBackAfter?: number | undefined;
+  /** Whose accounts are followed. Default: everybody's. */
+  readonly scope?: ScopeSettings | undefined;
+  /** What is watched besides what always is. Default displayName, givenName, sn, mail. */
+  readonly attributes?: readonly string[] | undefined;
   /** Observations of one page at most. Default 500. */
   readonly pageSize?: number | undefined;
   /** Milliseconds that the first entry of a full read, and of the first read after opening, may take. Default 120,000, a domain controller's own limit. */
@@ -222,8 +228,15 @@ class LdapDirectorySource implements DirectorySource {
 /** With what is said where nothing is. */
 function complete(settings: DirectorySettings) {
   const { deadline = 5_000, maxLag = 3_600_000, probeEvery = 30_000, failBackAfter = 120_000 } = settings;
-  const { pageSize = 500, patience = 120_000, heartbeat = 10_000, warn = () => {}, allowClearText = false } = settings;
-  return { ...settings, deadline, maxLag, probeEvery, failBackAfter, pageSize, patience, heartbeat, warn, allowClearText };
+  const {
+    pageSize = 500,
+    attributes = PROFILE_ATTRIBUTES,
+    patience = 120_000,
+    heartbeat = 10_000,
+    warn = () => {},
+    allowClearText = false,
+  } = settings;
+  return { ...settings, deadline, maxLag, probeEvery, failBackAfter, pageSize, patience, heartbeat, warn, allowClearText, attributes };
 }
 
 function isOf(here: DomainController, namingContext: string): boolean {

@@ -6,7 +6,7 @@ import { Position, type PositionInput } from '../../streams/position.ts';
 import { BerError } from './ber.ts';
 import type { LdapConnection } from './connection.ts';
 import { SHOW_DELETED } from './controls.ts';
-import { toObservation, USER_FILTER, WATCHED_ATTRIBUTES } from './entry.ts';
+import { toObservation, USER_FILTER } from './entry.ts';
 import { ResultCode, refusal } from './failure.ts';
 import type { LdapEntry } from './message.ts';
 import { isWholeDomain } from './method.ts';
@@ -91,14 +91,14 @@ export class UsnReader implements Reader {
     }
     this.#before ??= this.#askWhatIsCommitted();
     this.#entries = 0;
-    const { pageSize } = this.#settings;
+    const { pageSize, watched } = this.#settings;
     const changed = this.#from === undefined ? '' : `(uSNChanged>=${BigInt(this.#from) + 1n})`;
     const parameters = {
       baseDN: this.#bases[0] ?? '',
       scope: 'sub',
       filter: FilterParser.parseString(`(&${USER_FILTER}${changed})`),
       // Of what changed it has to be told apart whether it was created or brought back; of everything nobody asks.
-      attributes: this.#from === undefined ? WATCHED_ATTRIBUTES : [...WATCHED_ATTRIBUTES, 'replPropertyMetaData'],
+      attributes: this.#from === undefined ? watched.names : [...watched.names, 'replPropertyMetaData'],
       controls: [new Control(SHOW_DELETED), pagedResults(Math.min(pageSize, MAX_PAGE_SIZE), this.#cookie)],
     } as const;
     return new EntryStream(this.#connection, parameters, 'the read by uSNChanged');
@@ -116,12 +116,12 @@ export class UsnReader implements Reader {
   }
 
   #observe(entry: LdapEntry): Observation | undefined {
-    const { warn } = this.#settings;
-    const observation = toObservation(entry, warn, true);
+    const { warn, watched } = this.#settings;
+    const observation = toObservation(entry, warn, true, watched);
     if (observation === undefined || observation.deleted) return observation;
     // A living account that has a write of isDeleted was brought back.
     const { deleted: _, ...living } = observation;
-    return writesOf(entry, warn).isDeleted === undefined ? living : { ...living, deleted: false };
+    return writesOf(entry, warn, watched).isDeleted === undefined ? living : { ...living, deleted: false };
   }
 
   /** @returns whether there is nothing more to search @throws DirectoryError */
@@ -158,7 +158,7 @@ export class UsnReader implements Reader {
   }
 
   async #position(): Promise<Position> {
-    const { base, elsewhere, here } = this.#settings;
+    const { base, elsewhere, here, watched, scope } = this.#settings;
     const { namingContext, dc, invocationId, domainSid } = here;
     const { usn, replicated } = await (this.#before ?? this.#askWhatIsCommitted());
     return Position.parse({
@@ -168,7 +168,9 @@ export class UsnReader implements Reader {
       highestCommittedUSN: usn,
       source: 'usn',
       filter: USER_FILTER,
-      attributes: [...WATCHED_ATTRIBUTES],
+      attributes: [...watched.names],
+      profile: [...watched.profile],
+      scope,
       domainSid,
       cookie: encodeWatermarks({ base, usns: { ...elsewhere, [invocationId]: usn } }),
       seen: { ...replicated, [invocationId]: usn },

@@ -161,6 +161,7 @@ export function storyOf(event: ChangeEvent): string {
     case 'profile-updated':
       return `${nameOf(after)}: ${changed.join(', ')}`;
     case 'deleted':
+    case 'left-scope':
       return nameOf(before);
     default:
       return `${nameOf(after)}${former}`;

@@ -17,10 +17,16 @@ import type { Logger } from './logger.ts';
 /** The parts that the settings ask for; nothing is connected yet. What only shows to be wrong here is a ConfigurationError too. */
 
 export function directorySources({ directories, listener }: Configuration, log: Logger): DirectorySource[] {
-  const { maxLag } = listener;
+  const { maxLag, attributes } = listener;
   return directories.map(({ password, passwordFile, ...settings }, index) => {
     checkCaFile(`directories.${index}.caFile`, settings.caFile);
-    const source = { ...settings, maxLag, password: secret(password, passwordFile), warn: (message: string) => log.warn(message) };
+    const source = {
+      ...settings,
+      maxLag,
+      attributes,
+      password: secret(password, passwordFile),
+      warn: (message: string) => log.warn(message),
+    };
     return made(`directories.${index}`, () => ldapDirectorySource(source));
   });
 }

@@ -44,6 +44,8 @@ describe('settings', () => {
     expect(configuration.listener).toEqual({
       readEvery: 30_000,
       readGap: 10,
+      scopeEvery: 300_000,
+      attributes: ['displayName', 'givenName', 'sn', 'mail'],
       positionEvery: 60_000,
       compareEvery: 604_800_000,
       maxLag: 3_600_000,
@@ -73,6 +75,18 @@ describe('settings', () => {
     expect(configuration.listener.readEvery).toBe(60_000);
   });
 
+  it('take DNs, which have commas of their own, with semicolons between them', () => {
+    const ous = ['OU=Staff,DC=corp,DC=example,DC=test', 'OU=Guests,DC=corp,DC=example,DC=test'];
+    const flags = { 'directories.0.scope.include.ous': ous.join('; '), 'listener.attributes': 'mail, title' };
+    const environment = { NAMESAKE_DIRECTORIES_0_SCOPE_EXCLUDE_GROUPS: 'CN=Robots,DC=corp,DC=example,DC=test' };
+    const { configuration } = read(MINIMAL, { environment, flags });
+    expect(configuration.directories[0]?.scope).toEqual({
+      include: { ous },
+      exclude: { groups: ['CN=Robots,DC=corp,DC=example,DC=test'] },
+    });
+    expect(configuration.listener.attributes).toEqual(['mail', 'title']);
+  });
+
   it('cannot be changed once they are read', () => {
     const { configuration } = read(MINIMAL);
     expect(() => Object.assign(configuration.listener, { readEvery: 1 })).toThrow(TypeError);
@@ -96,6 +110,11 @@ describe('settings', () => {
       MINIMAL.replace('CORP\\ns-park-01', 'ns-park-01'),
       /parkingAccounts\.0: expected DOMAIN\\name/,
     ],
+    ['a scope of nothing', MINIMAL.replace('bindDn', 'scope: { include: {} }\n    bindDn'), /scope\.include: expected ous or groups/],
+    ['a scope of no DN', MINIMAL.replace('bindDn', 'scope: { include: { ous: [Staff] } }\n    bindDn'), /include\.ous\.0: expected a DN/],
+    ['a secret to watch', `${MINIMAL}listener: { attributes: [mail, unicodePwd] }`, /attributes\.1: unicodePwd may hold a secret/],
+    ['what is watched anyway', `${MINIMAL}listener: { attributes: [samAccountName] }`, /samAccountName is watched anyway/],
+    ['an attribute twice', `${MINIMAL}listener: { attributes: [mail, Mail] }`, /attributes: expected each attribute once/],
     ['the same organization twice', MINIMAL + MINIMAL.slice(MINIMAL.indexOf('  - name:')), /expected a name of its own/],
     ['no password at all', MINIMAL.replace(/ +passwordFile.*\n/, ''), /directories\.0\.passwordFile: expected either/],
     ['a token that comes from nowhere', MINIMAL.replace(', tokenFile: /etc/namesake/token', ''), /auth\.tokenFile: expected either/],

@@ -1,7 +1,7 @@
 import { Attribute, Change, type Client, Control } from 'ldapts';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { DirectorySession, PageReader } from '../../streams/directory-source.ts';
-import type { Observation, SeenAttributes } from '../../streams/observation.ts';
+import type { Observation } from '../../streams/observation.ts';
 import type { Position } from '../../streams/position.ts';
 
 const TREE_DELETE = new Control('1.2.840.113556.1.4.805', { critical: true });
@@ -79,13 +79,13 @@ interface Difference {
   readonly objectGUID: string;
   readonly dn: string;
   /** Attributes that differ from what was known; null for one that was known and is cleared. */
-  readonly changed: SeenAttributes;
+  readonly changed: Record<string, unknown>;
   readonly deleted?: boolean;
 }
 
 /** Everything that was seen, laid over each other as the detector does it. */
 class Seen {
-  readonly #known = new Map<string, SeenAttributes>();
+  readonly #known = new Map<string, Record<string, unknown>>();
   readonly #gone = new Set<string>();
 
   take({ objectGUID, dn, seen, deleted }: Observation): Difference[] {

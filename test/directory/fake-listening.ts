@@ -2,6 +2,7 @@ import { type DirectorySettings, ldapDirectorySource } from '../../src/directory
 import { FakeDirectory } from '../support/fake-directory.ts';
 import { FakeDomainController } from '../support/fake-domain-controller.ts';
 import { type Answer, type LdapClient, type LdapRequest, LdapServer } from '../support/ldap-server.ts';
+import { MemoryChangeLog } from '../support/memory-change-log.ts';
 import { Listening } from './listening.ts';
 import { settingsFor } from './scripted-dc.ts';
 
@@ -34,14 +35,14 @@ export class FakeListening implements AsyncDisposable {
     return new FakeListening(dc, Object.assign(start, { server }));
   }
 
-  listener(more: Partial<DirectorySettings> = {}): Promise<Listening> {
+  listener(more: Partial<DirectorySettings> = {}, log = new MemoryChangeLog()): Promise<Listening> {
     const source = ldapDirectorySource(settingsFor(this.server, { warn: (warning) => this.warnings.push(warning), ...more }));
     const mark = async () => {
       const mail = `mark${++this.#marks}@example.test`;
       this.directory.modify(this.#mark, { mail });
       return ({ known }: Listening['log']) => known.identity(this.#mark)?.mail === mail;
     };
-    return new Listening(source, this.#mark, mark).start();
+    return new Listening(source, this.#mark, mark, log).start();
   }
 
   dn(cn: string): string {

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { USER_FILTER, WATCHED_ATTRIBUTES } from '../../src/directory/entry.ts';
+import { USER_FILTER } from '../../src/directory/entry.ts';
 import type { Method } from '../../src/directory/method.ts';
 import { resumeFrom, watermarksElsewhere } from '../../src/directory/resume.ts';
 import type { DomainController } from '../../src/directory/root-dse.ts';
+import { USUAL } from '../../src/directory/watched.ts';
 import { encodeWatermarks } from '../../src/directory/watermarks.ts';
 import { Position, type PositionInput } from '../../streams/position.ts';
 import { INVOCATION_ID, NC } from './scripted-dc.ts';
@@ -33,7 +34,7 @@ const stored: PositionInput = {
   invocationId: INVOCATION_ID,
   highestCommittedUSN: '9007199254740993',
   filter: USER_FILTER,
-  attributes: [...WATCHED_ATTRIBUTES],
+  attributes: [...USUAL.names],
   domainSid: here.domainSid,
   cookie: 'AAAA',
   seen: { [INVOCATION_ID]: '9007199254740993' },

@@ -2,13 +2,17 @@ import type { Decision, RepairReason, RepairState } from '../../streams/repair.t
 
 /** What Customer Engagement shows of the record. */
 export type Shows = 'no record' | 'own record' | 'special user' | 'new name' | 'parking account' | 'known name' | "another account's name";
-export type Account = 'present' | 'deleted';
+export type Account = 'present' | 'deleted' | 'out of scope';
 /** What stands in the way, in the order in which it counts. */
 export type Obstacle = 'another account' | 'another record' | 'exchanging record' | 'no parking account' | 'none';
 
 export type Row = Decision['step'] | 'repaired or unneeded' | RepairReason;
 
-const needsNothingElse = (row: Row): Record<Account, Record<Obstacle, Row>> => ({ present: whatever(row), deleted: whatever(row) });
+const needsNothingElse = (row: Row): Record<Account, Record<Obstacle, Row>> => ({
+  present: whatever(row),
+  deleted: whatever(row),
+  'out of scope': whatever(row),
+});
 
 function whatever(row: Row): Record<Obstacle, Row> {
   return { 'another account': row, 'another record': row, 'exchanging record': row, 'no parking account': row, none: row };
@@ -19,8 +23,12 @@ export const DECISIONS: Record<Shows, Record<Account, Record<Obstacle, Row>>> = 
   'no record': needsNothingElse('record-missing'),
   'own record': needsNothingElse('own-record'),
   'special user': needsNothingElse('special-user'),
-  'new name': { present: whatever('repaired or unneeded'), deleted: whatever('account-deleted') },
-  'parking account': { present: whatever('name'), deleted: whatever('account-deleted') },
+  'new name': {
+    present: whatever('repaired or unneeded'),
+    deleted: whatever('account-deleted'),
+    'out of scope': whatever('account-left-scope'),
+  },
+  'parking account': { present: whatever('name'), deleted: whatever('account-deleted'), 'out of scope': whatever('account-left-scope') },
   'known name': {
     present: {
       'another account': 'name-shared',
@@ -30,8 +38,13 @@ export const DECISIONS: Record<Shows, Record<Account, Record<Obstacle, Row>>> = 
       none: 'park',
     },
     deleted: whatever('account-deleted'),
+    'out of scope': whatever('account-left-scope'),
   },
-  "another account's name": { present: whatever('changed-by-hand'), deleted: whatever('account-deleted') },
+  "another account's name": {
+    present: whatever('changed-by-hand'),
+    deleted: whatever('account-deleted'),
+    'out of scope': whatever('account-left-scope'),
+  },
 };
 
 /** Which journal record may follow which, for one systemuser. */
@@ -58,9 +71,10 @@ export const REASONS: Record<RepairState, readonly (RepairReason | null)[]> = {
   ],
   repairing: [null],
   repaired: [null],
-  unneeded: ['names-agree', 'account-deleted'],
+  unneeded: ['names-agree', 'account-deleted', 'account-left-scope'],
   'needs-person': [
     'account-deleted',
+    'account-left-scope',
     'held-by-another-record',
     'link-uncertain',
     'name-shared',

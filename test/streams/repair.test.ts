@@ -43,11 +43,12 @@ const NAMES: Record<Shows, string> = {
   "another account's name": 'CORP\\bob',
 };
 
-function situation(shows: Shows, account: Account, obstacle: Obstacle, repair = aRepair()): Situation {
+function situation(shows: Shows, account: Account, obstacle: Obstacle, told = aRepair()): Situation {
+  const repair = account === 'out of scope' ? { ...told, leftScope: true } : told;
   const record = aRecord(NAMES[shows], shows === 'own record' ? 99 : 1, shows === 'special user');
   return {
     repair: shows === 'parking account' ? { ...repair, parkingAccount: 'CORP\\ns-park-01' } : repair,
-    identity: account === 'deleted' ? undefined : { objectGUID: guid('account', 1), domain: 'CORP', sAMAccountName: 'ann', enabled: true },
+    identity: account !== 'present' ? undefined : { objectGUID: guid('account', 1), domain: 'CORP', sAMAccountName: 'ann', enabled: true },
     record: shows === 'no record' ? undefined : record,
     own: OWN,
     holder: obstacle === 'another record' ? aRecord('CORP\\ann', 2) : undefined,

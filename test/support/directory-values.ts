@@ -53,6 +53,7 @@ const ATTRIBUTE_IDS: ReadonlyMap<string, number> = new Map([
   ['objectclass', 0x0],
   ['cn', 0x3],
   ['sn', 0x4],
+  ['title', 0xc],
   ['description', 0xd],
   ['givenname', 0x2a],
   ['instancetype', 0x2_0001],

@@ -8,6 +8,8 @@ export const DIRSYNC = '1.2.840.113556.1.4.841';
 export const NOTIFICATION = '1.2.840.113556.1.4.528';
 const SHOW_DELETED = '1.2.840.113556.1.4.417';
 const SHOW_RECYCLED = '1.2.840.113556.1.4.2064';
+const PAGED_RESULTS = '1.2.840.113556.1.4.319';
+const IN_CHAIN = '1.2.840.113556.1.4.1941';
 
 export const BIND = 0x60;
 export const SEARCH = 0x63;
@@ -83,7 +85,17 @@ export class FakeDomainController {
       scope === 'base' ? dn === from : scope === 'one' ? isBelow(dn, from) && parentOf(dn).length === from.length : isBelow(dn, from);
     const found = visible.filter(({ dn }) => this.directory.contextOf(dn) === context && inScope(dn));
     const entries = found.filter((object) => this.#passes(object, request)).map((object) => this.#entry(request, object));
-    peer.send(...entries, searchDone(id));
+    if (request.controls.has(PAGED_RESULTS)) this.#sendPage(request, entries, peer);
+    else peer.send(...entries, searchDone(id));
+  }
+
+  /** The cookie says how many entries were given. */
+  #sendPage({ id, controls }: LdapRequest, entries: readonly Buffer[], peer: Peer): void {
+    const { size, cookie } = readPaged(controls.get(PAGED_RESULTS) ?? Buffer.alloc(0));
+    const from = Number(cookie.toString() || 0);
+    const isMore = from + size < entries.length;
+    const control = pagedValue(isMore ? String(from + size) : '');
+    peer.send(...entries.slice(from, from + size), searchDone(id, 0, '', { [PAGED_RESULTS]: control }));
   }
 
   #entry({ id, attributes: wanted }: LdapRequest, object: StoredObject): Buffer {
@@ -110,9 +122,32 @@ export class FakeDomainController {
         const partners = [...this.directory.vector()].filter(([invocationId]) => invocationId !== this.directory.invocationId);
         return dn === this.directory.contextOf(dn) && partners.length > 0 ? [upToDateVectorValue(new Map(partners))] : [];
       }
+      case 'memberof':
+        return this.#groupsOf(dn).map((group) => Buffer.from(group));
+      case `memberof:${IN_CHAIN}`:
+        return this.#allGroupsOf(dn).map((group) => Buffer.from(group));
       default:
         return attributes.get(name.toLowerCase())?.values ?? [];
     }
+  }
+
+  /** Members are written as objectGUIDs, as a database keeps links: they stay whatever their objects are called. */
+  #groupsOf(dn: string): string[] {
+    const member = this.directory.objects().find((object) => object.dn === dn)?.objectGUID ?? '';
+    const isGroup = (object: StoredObject) => object.attributes.get('member')?.values.some((value) => value.toString() === member) === true;
+    return this.directory
+      .objects()
+      .filter((object) => isGroup(object) && !isDeleted(object))
+      .map((object) => object.dn);
+  }
+
+  #allGroupsOf(dn: string, found: string[] = []): string[] {
+    for (const group of this.#groupsOf(dn)) {
+      if (found.includes(group)) continue;
+      found.push(group);
+      this.#allGroupsOf(group, found);
+    }
+    return found;
   }
 
   #passes(object: StoredObject, { filter }: LdapRequest): boolean {
@@ -214,6 +249,22 @@ export function dirSyncDone(id: number, cookieOrText: Buffer | string, more = fa
   writer.writeBuffer(cookie, 4);
   writer.endSequence();
   return searchDone(id, 0, '', { [DIRSYNC]: Buffer.from(writer.buffer) });
+}
+
+/** Of a paged search: how many entries, and from where on. */
+function readPaged(value: Buffer): { size: number; cookie: Buffer } {
+  const reader = new BerReader(value);
+  reader.readSequence();
+  return { size: reader.readInt() ?? 0, cookie: reader.readString(4, true) ?? Buffer.alloc(0) };
+}
+
+function pagedValue(cookie: string): Buffer {
+  const writer = new BerWriter();
+  writer.startSequence();
+  writer.writeInt(0);
+  writer.writeBuffer(Buffer.from(cookie), 4);
+  writer.endSequence();
+  return Buffer.from(writer.buffer);
 }
 
 /** The cookie in a request's control value. */

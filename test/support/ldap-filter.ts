@@ -6,7 +6,8 @@ export type SearchFilter =
   | { readonly type: 'not'; readonly filter: SearchFilter }
   | { readonly type: 'equal' | 'greaterOrEqual' | 'lessOrEqual'; readonly attribute: string; readonly value: Buffer }
   | { readonly type: 'present'; readonly attribute: string }
-  /** What no test has needed so far: substrings, approximate and extensible matches. */
+  | { readonly type: 'extensible'; readonly attribute: string; readonly rule: string; readonly value: Buffer }
+  /** What no test has needed so far: substrings and approximate matches. */
   | { readonly type: 'unsupported'; readonly tag: number };
 
 const COMPARISONS: ReadonlyMap<number, 'equal' | 'greaterOrEqual' | 'lessOrEqual'> = new Map([
@@ -33,16 +34,28 @@ function readContent(tag: number, reader: BerReader, end: number): SearchFilter 
     return { type: tag === 0xa0 ? 'and' : 'or', filters };
   }
   if (tag === 0xa2) return { type: 'not', filter: readFilter(reader) };
+  if (tag === 0xa9) return readExtensible(reader, end);
   const type = COMPARISONS.get(tag);
   if (type === undefined) return { type: 'unsupported', tag };
   const attribute = reader.readString() ?? '';
   return { type, attribute, value: reader.readString(Ber.OctetString, true) ?? Buffer.alloc(0) };
 }
 
+/** [1] matching rule, [2] attribute, [3] value, [4] whether the DN counts too. */
+function readExtensible(reader: BerReader, end: number): SearchFilter {
+  const parts = new Map<number, Buffer>();
+  while (reader.offset < end) {
+    const tag = reader.peek() ?? 0;
+    parts.set(tag, reader.readString(tag, true) ?? Buffer.alloc(0));
+  }
+  const text = (tag: number) => parts.get(tag)?.toString() ?? '';
+  return { type: 'extensible', attribute: text(0x82), rule: text(0x81), value: parts.get(0x83) ?? Buffer.alloc(0) };
+}
+
 /**
  * Whether an object passes; texts are compared without regard to case and whole numbers as numbers.
  *
- * @param valuesOf none for an attribute that the object does not have
+ * @param valuesOf none for an attribute that the object does not have; as ATTRIBUTE:RULE those that a matching rule compares with
  * @throws Error where the filter has something that is not supported here
  */
 export function matches(filter: SearchFilter, valuesOf: (attribute: string) => readonly Buffer[]): boolean {
@@ -61,6 +74,8 @@ export function matches(filter: SearchFilter, valuesOf: (attribute: string) => r
       return valuesOf(filter.attribute).some((value) => compare(value, filter.value) >= 0);
     case 'lessOrEqual':
       return valuesOf(filter.attribute).some((value) => compare(value, filter.value) <= 0);
+    case 'extensible':
+      return valuesOf(`${filter.attribute}:${filter.rule}`).some((value) => compare(value, filter.value) === 0);
     case 'unsupported':
       throw new Error(`a filter of tag 0x${filter.tag.toString(16)}`);
   }

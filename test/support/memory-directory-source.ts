@@ -1,6 +1,7 @@
 import { Subject } from 'rxjs';
 import {
   DirectoryError,
+  type DirectoryScope,
   type DirectorySession,
   type DirectorySource,
   type Page,
@@ -8,6 +9,8 @@ import {
   type Resume,
   type WholeObject,
 } from '../../streams/directory-source.ts';
+import { PROFILE_ATTRIBUTES } from '../../streams/identity.ts';
+import type { Observation } from '../../streams/observation.ts';
 import type { Vector } from '../../streams/origin.ts';
 import { Position } from '../../streams/position.ts';
 import type { MemoryDirectory } from './memory-directory.ts';
@@ -19,6 +22,8 @@ export interface DirectoryInterference {
   readObject?(objectGUID: string): void | Promise<void>;
   close?(): void | Promise<void>;
 }
+
+const ALL_PROFILE: readonly string[] = [...PROFILE_ATTRIBUTES, 'title'];
 
 /** Where a read goes on: `USN@DC` with what had been seen, and in the middle of a read how many objects of it were given. */
 const COOKIE = /^(\d+)(?:\+(\d+))?$/;
@@ -41,6 +46,13 @@ export class MemoryDirectorySource implements DirectorySource {
   positionEvery = 0;
   /** What `resume` says of every stored position, if it is not good. */
   resumeRefused: string | { readonly reason: string; readonly lossy?: boolean; readonly rolledBack?: boolean } | undefined;
+  /** What is watched besides what always is. */
+  attributes: readonly string[] = PROFILE_ATTRIBUTES;
+  /** Who is followed; undefined: everybody. What changes in it without any write of an account is `stirred`. */
+  scope: { readonly text: string; readonly has: (objectGUID: string) => boolean } | undefined;
+  stirred = false;
+  /** How often it was asked who is in scope. */
+  looks = 0;
   interference: DirectoryInterference = {};
   opened = 0;
   closed = 0;
@@ -79,6 +91,8 @@ export class MemoryDirectorySource implements DirectorySource {
       tombstoneLifetime: 180 * 86_400_000,
       passedOver: [],
       limits: [],
+      scope: this.#scope(directory),
+      attributes: this.attributes,
       resume: this.#resume(find(this.namingContext)),
       wakes: this.wakes,
       read: (position) => this.#read(directory, position),
@@ -87,7 +101,7 @@ export class MemoryDirectorySource implements DirectorySource {
         for (const objectGUID of objectGUIDs) {
           await this.interference.readObject?.(objectGUID);
           this.objectsRead.push(objectGUID);
-          const whole = directory.readObject(objectGUID);
+          const whole = this.#watched(directory.readObject(objectGUID));
           if (whole !== undefined) found.set(objectGUID, whole);
         }
         if (this.#lost) throw this.#lost;
@@ -112,9 +126,45 @@ export class MemoryDirectorySource implements DirectorySource {
     this.wakes.error(error);
   }
 
+  /** Without what is not asked for. */
+  #watched<Seen extends Observation | undefined>(observation: Seen): Seen {
+    if (observation === undefined) return observation;
+    const isAsked = ([name]: [string, unknown]) => !ALL_PROFILE.includes(name) || this.attributes.includes(name);
+    const asked = (values: object) => Object.fromEntries(Object.entries(values).filter(isAsked));
+    const writes = 'writes' in observation ? { writes: asked(observation.writes as object) } : {};
+    return { ...observation, seen: asked(observation.seen), ...writes };
+  }
+
+  /** Nothing is reported of whoever changed in nothing that is asked for. */
+  #changes(directory: MemoryDirectory, usn: number, seen: Vector): Observation[] {
+    const changes = directory.changesSince(usn, seen).map((observation) => this.#watched(observation));
+    return changes.filter(({ seen: asked, deleted }) => deleted !== undefined || Object.keys(asked).length > 0);
+  }
+
+  #scope(directory: MemoryDirectory): DirectoryScope | undefined {
+    const { scope } = this;
+    if (scope === undefined) return undefined;
+    const among = async (objectGUIDs: readonly string[]) =>
+      new Set(objectGUIDs.filter((objectGUID) => directory.nameOf(objectGUID) !== undefined && scope.has(objectGUID)));
+    return {
+      text: scope.text,
+      inScope: among,
+      members: () => {
+        this.looks++;
+        this.stirred = false;
+        return among(directory.guids());
+      },
+      isStirred: async () => this.stirred,
+    };
+  }
+
   #resume(stored: Position | undefined): Resume {
     const refused = this.resumeRefused;
-    if (stored !== undefined && refused === undefined) return { position: stored };
+    if (stored !== undefined && refused === undefined) {
+      if (stored.scope !== (this.scope?.text ?? '')) return { position: stored, changed: 'the scope was changed' };
+      const isSame = stored.profile.join() === this.attributes.join();
+      return isSame ? { position: stored } : { position: stored, changed: 'other attributes are watched' };
+    }
     return { position: undefined, ...(typeof refused === 'object' ? refused : { reason: refused ?? 'nothing stored' }) };
   }
 
@@ -126,7 +176,7 @@ export class MemoryDirectorySource implements DirectorySource {
     const seen = position === undefined ? {} : cookieVector(position);
     const to = directory.usn;
     let answered = to;
-    const rest = directory.changesSince(from, seen).slice(Number(after));
+    const rest = this.#changes(directory, from, seen).slice(Number(after));
     let pages = 0;
     let given = Number(after);
     return {
@@ -139,7 +189,7 @@ export class MemoryDirectorySource implements DirectorySource {
         const last = rest.length === 0;
         const isPlaced = last || (this.positionEvery > 0 && pages % this.positionEvery === 0);
         // The next answer has what changed since this one began.
-        if (isPlaced && !last) rest.push(...directory.changesSince(answered, seen));
+        if (isPlaced && !last) rest.push(...this.#changes(directory, answered, seen));
         answered = directory.usn;
         const cookie = last ? String(to) : `${from}+${given}`;
         return { observations, last, position: isPlaced ? this.#position(directory, cookie, last ? directory.vector() : seen) : undefined };
@@ -151,7 +201,15 @@ export class MemoryDirectorySource implements DirectorySource {
     const usn = cookie.replace(/\+.*/, '');
     // In the middle of a read the cookie goes by numbers alone.
     const seen = cookie.includes('+') ? vector : { ...vector, [invocationId]: usn };
-    const place = { namingContext: this.namingContext, dc, invocationId, highestCommittedUSN: usn, filter: '' };
+    const place = {
+      namingContext: this.namingContext,
+      dc,
+      invocationId,
+      highestCommittedUSN: usn,
+      filter: '',
+      profile: [...this.attributes],
+      scope: this.scope?.text ?? '',
+    };
     return Position.parse({ ...place, attributes: [JSON.stringify(seen)], cookie, seen, readAt: new Date().toISOString() });
   }
 }

@@ -3,8 +3,8 @@ import type { Identity } from '../../streams/identity.ts';
 import type { Observation, SeenAttributes } from '../../streams/observation.ts';
 import { covers, isNewer, joined, type Origin, type Vector } from '../../streams/origin.ts';
 
-type Optional = 'userPrincipalName' | 'displayName' | 'givenName' | 'sn' | 'mail';
-const OPTIONAL: readonly Optional[] = ['userPrincipalName', 'displayName', 'givenName', 'sn', 'mail'];
+type Optional = 'userPrincipalName' | 'displayName' | 'givenName' | 'sn' | 'mail' | 'title';
+const OPTIONAL: readonly Optional[] = ['userPrincipalName', 'displayName', 'givenName', 'sn', 'mail', 'title'];
 /** What every account has; a deletion clears the rest. */
 const KEPT = ['objectClass', 'objectSid', 'sAMAccountName', 'userAccountControl'] as const;
 

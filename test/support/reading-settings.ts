@@ -9,5 +9,6 @@ export const READING: ReadingSettings = {
   compareEvery: 0,
   maxLag: 3_600_000,
   movesWithin: 60_000,
+  scopeEvery: 300_000,
   deletionLimit: { count: 50, percent: 5 },
 };

@@ -1,0 +1,54 @@
+import type { ListenerRequest } from './change-log.ts';
+import type { Learning } from './learning.ts';
+import type { Vector } from './origin.ts';
+import type { Deletion, Taking } from './taking.ts';
+import type { DeletionLimit } from './withheld.ts';
+
+export interface PublisherSettings {
+  /** Milliseconds after which a position is stored although nothing changed. */
+  readonly positionEvery: number;
+  /** Milliseconds after which everything is compared although no position was lost; 0: never. */
+  readonly compareEvery: number;
+  /** Milliseconds that a domain controller may lag behind: for so long what is older than known is not taken for true. */
+  readonly maxLag: number;
+  /** Milliseconds that an account may be gone from one domain before it shows up in another. */
+  readonly movesWithin: number;
+  readonly deletionLimit: DeletionLimit;
+  /** Milliseconds after which it is looked who is in scope although nothing seems to have changed. */
+  readonly scopeEvery: number;
+}
+
+/** Why a position is lost. */
+export interface Loss {
+  readonly reason: string;
+  /** What was deleted meanwhile may have been forgotten: who is not found any more is gone. */
+  readonly lossy: boolean;
+  /** The domain controller was put back to an earlier state: what it had written itself says nothing any more. */
+  readonly rolledBack: boolean;
+}
+
+/** One read of a directory, page by page. */
+export interface Read {
+  /** `baseline`: everything, for the first time. `comparison`: everything, against what is known. */
+  readonly mode: 'baseline' | 'changes' | 'comparison';
+  /** Of a comparison: who is not found any more is gone. */
+  readonly lossy: boolean;
+  /** What had been seen before it began. */
+  readonly seen: Vector;
+  /** Who was in it, where it goes through everything. */
+  readonly found: Set<string>;
+  readonly deletions: Map<string, Deletion>;
+  readonly waiting: Set<string>;
+  readonly requests: readonly ListenerRequest[];
+  readonly began: number;
+  /** Who is in scope, where it goes through everything: as it was when it began. */
+  members: ReadonlySet<string> | undefined;
+  /** What settings changed of the watched attributes. */
+  readonly learning: Learning | undefined;
+  known: Taking['known'];
+  objects: number;
+  differences: number;
+  /** Known accounts that came whole. */
+  repeated: number;
+  lookedAgain: boolean;
+}
