@@ -29,8 +29,9 @@ export function describeStatus(status: LogStatus, log: string): string {
 }
 
 function describePosition(position: LogStatus['positions'][number]): string[] {
-  const { namingContext, dc, time, comparing, withheld, compared, held } = position;
+  const { namingContext, dc, time, scope, comparing, withheld, compared, held } = position;
   const lines = [`Listener    ${namingContext} on ${dc}, stood there ${ago(time)}`];
+  if (scope !== '') lines.push(`            follows accounts ${scope}`);
   if (comparing !== undefined) lines.push(`            its position is lost (${comparing.reason}): everything is being compared`);
   if (withheld !== undefined) {
     const { deletions, since } = withheld;

@@ -3,7 +3,7 @@ import { USER_FILTER } from '../../src/directory/entry.ts';
 import type { Method } from '../../src/directory/method.ts';
 import { resumeFrom, watermarksElsewhere } from '../../src/directory/resume.ts';
 import type { DomainController } from '../../src/directory/root-dse.ts';
-import { USUAL } from '../../src/directory/watched.ts';
+import { USUAL, watching } from '../../src/directory/watched.ts';
 import { encodeWatermarks } from '../../src/directory/watermarks.ts';
 import { Position, type PositionInput } from '../../streams/position.ts';
 import { INVOCATION_ID, NC } from './scripted-dc.ts';
@@ -113,6 +113,26 @@ describe('says that the position is lost (SPEC rule 5)', () => {
   ])('rolled back: what it says of its own writes counts for nothing, and who is not found any more is gone (%#)', (position, at) => {
     const reason = expect.stringContaining('was rolled back: its highestCommittedUSN is 9007199254740993, and was 9007199254740994');
     expect(resume(position, at)).toEqual({ position: undefined, reason, lossy: true, rolledBack: true });
+  });
+});
+
+describe('other settings', () => {
+  const following = (profile: string[], scope = '') =>
+    resumeFrom(Position.parse(stored), here, DIRSYNC, NOW, { watched: watching(profile, { moves: scope !== '' }), scope });
+
+  it.each<[string, ReturnType<typeof following>, string]>([
+    ['another scope', following([...USUAL.profile], 'in ["ou=staff"]'), 'the scope was changed'],
+    ['one more attribute', following([...USUAL.profile, 'title']), 'other attributes are watched: title from now on'],
+    ['one less', following(['displayName', 'givenName', 'sn']), 'other attributes are watched: no more mail'],
+  ])('%s keeps the position, and says why everything is compared', (_, found, changed) => {
+    expect(found).toEqual({ position: Position.parse(stored), changed });
+  });
+
+  it('are told after what makes a position useless', () => {
+    expect(resumeFrom(Position.parse({ ...stored, flags: 1 }), here, DIRSYNC, NOW, { watched: USUAL, scope: 'in []' })).toEqual({
+      position: undefined,
+      reason: expect.stringContaining('flags 1'),
+    });
   });
 });
 
