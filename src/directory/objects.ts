@@ -2,7 +2,7 @@ import { Control, EqualityFilter, OrFilter } from 'ldapts';
 import type { DirectoryError, WholeObject, Write } from '../../streams/directory-source.ts';
 import type { Observation } from '../../streams/observation.ts';
 import type { LdapConnection } from './connection.ts';
-import { SHOW_DELETED } from './controls.ts';
+import { SHOW_DELETED, SHOW_RECYCLED } from './controls.ts';
 import type { DomainControllerNames } from './domain-controllers.ts';
 import { toObservation, type Warn } from './entry.ts';
 import { refusal } from './failure.ts';
@@ -108,7 +108,7 @@ function search(
     scope: 'sub',
     filter: new OrFilter({ filters: objectGUIDs.map((text) => new EqualityFilter({ attribute: 'objectGUID', value: guidBytes(text) })) }),
     attributes: [...watched.names, 'replPropertyMetaData'],
-    controls: [new Control(SHOW_DELETED)],
+    controls: [new Control(SHOW_DELETED), new Control(SHOW_RECYCLED)],
   } as const;
   const what = objectGUIDs.length === 1 ? `object ${objectGUIDs[0]}` : `the read of ${objectGUIDs.length} objects`;
   return findEntries(connection, parameters, what, { atMost: objectGUIDs.length, refused });

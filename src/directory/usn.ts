@@ -5,7 +5,7 @@ import type { Vector } from '../../streams/origin.ts';
 import { Position, type PositionInput } from '../../streams/position.ts';
 import { BerError } from './ber.ts';
 import type { LdapConnection } from './connection.ts';
-import { SHOW_DELETED } from './controls.ts';
+import { SHOW_DELETED, SHOW_RECYCLED } from './controls.ts';
 import { toObservation, USER_FILTER } from './entry.ts';
 import { ResultCode, refusal } from './failure.ts';
 import type { LdapEntry } from './message.ts';
@@ -99,7 +99,7 @@ export class UsnReader implements Reader {
       filter: FilterParser.parseString(`(&${USER_FILTER}${changed})`),
       // Of what changed it has to be told apart whether it was created or brought back; of everything nobody asks.
       attributes: this.#from === undefined ? watched.names : [...watched.names, 'replPropertyMetaData'],
-      controls: [new Control(SHOW_DELETED), pagedResults(Math.min(pageSize, MAX_PAGE_SIZE), this.#cookie)],
+      controls: [new Control(SHOW_DELETED), new Control(SHOW_RECYCLED), pagedResults(Math.min(pageSize, MAX_PAGE_SIZE), this.#cookie)],
     } as const;
     return new EntryStream(this.#connection, parameters, 'the read by uSNChanged');
   }

@@ -1,6 +1,7 @@
 import type { ChangeEvent } from '../../streams/change.ts';
 import type { DirectorySource } from '../../streams/directory-source.ts';
 import { type ListenerReport, listen } from '../../streams/listener.ts';
+import type { Position } from '../../streams/position.ts';
 import type { ReadingSettings } from '../../streams/reading.ts';
 import { until } from '../support/chain-wait.ts';
 import { MemoryChangeLog } from '../support/memory-change-log.ts';
@@ -76,6 +77,25 @@ export class Listening implements AsyncDisposable {
     await this.stop();
     // Whatever fails, the next test finds a listener.
     await change().finally(() => this.start());
+    return this.#since(before);
+  }
+
+  /**
+   * Those of the comparison that follows once the position is lost.
+   *
+   * @param damage what is not as it was in the stored position of the naming context
+   */
+  async eventsAfterLoss(namingContext: string, damage: Partial<Position>, change: () => Promise<unknown>): Promise<ChangeEvent[]> {
+    const { events, notices, positions } = this.log;
+    const [before, told] = [events.length, notices.length];
+    const stored = () => positions.get(namingContext);
+    await this.eventsAfterAbsence(async () => {
+      await change();
+      const position = stored();
+      if (position === undefined) throw new Error(`no position in ${namingContext}`);
+      positions.set(namingContext, { ...position, ...damage });
+    });
+    await until('everything was compared', async () => notices.length > told && stored()?.comparing === undefined);
     return this.#since(before);
   }
 

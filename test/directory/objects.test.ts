@@ -71,7 +71,7 @@ describe('readObjects', () => {
         scope: 'sub',
         attributes: expect.arrayContaining(['sAMAccountName', 'replPropertyMetaData']),
       });
-      expect([...(asked?.controls.keys() ?? [])]).toEqual(['1.2.840.113556.1.4.417']);
+      expect([...(asked?.controls.keys() ?? [])]).toEqual(['1.2.840.113556.1.4.417', '1.2.840.113556.1.4.2064']);
     });
   });
 

@@ -1,7 +1,7 @@
-import { BerReader, BerWriter } from 'ldapts';
+import { BerReader } from 'ldapts';
 import { type DirectorySettings, ldapDirectorySource } from '../../src/directory/source.ts';
 import type { DirectorySession } from '../../streams/directory-source.ts';
-import { DIRSYNC, dirSyncDone, NOTIFICATION } from '../support/fake-domain-controller.ts';
+import { DIRSYNC, dirSyncDone, NOTIFICATION, PAGED_RESULTS, pagedDone } from '../support/fake-domain-controller.ts';
 import {
   type Answer,
   type Attributes,
@@ -13,13 +13,12 @@ import {
   searchEntry,
 } from '../support/ldap-server.ts';
 
-export { dirSyncDone };
+export { dirSyncDone, pagedDone };
 
 export const NC = 'DC=corp,DC=example,DC=test';
 export const INVOCATION_ID = '03020100-0504-0706-0809-0a0b0c0d0e0f';
 /** S-1-5-21-1-2-3 */
 export const DOMAIN_SID = Buffer.from('0104000000000005' + '15000000' + '01000000' + '02000000' + '03000000', 'hex');
-const PAGED_RESULTS = '1.2.840.113556.1.4.319';
 
 /** How a domain controller differs from one that has no users and never changes. */
 export interface Script {
@@ -93,16 +92,6 @@ function readDirSync(value: Buffer): { flags: number; cookie: Buffer } {
   const flags = reader.readInt() ?? -1;
   reader.readInt();
   return { flags, cookie: reader.readString(4, true) ?? Buffer.alloc(0) };
-}
-
-/** The end of one answer of a paged read; without a cookie, of the last one. */
-export function pagedDone(id: number, cookie = ''): Buffer {
-  const writer = new BerWriter();
-  writer.startSequence();
-  writer.writeInt(0);
-  writer.writeBuffer(Buffer.from(cookie), 4);
-  writer.endSequence();
-  return searchDone(id, 0, '', { [PAGED_RESULTS]: Buffer.from(writer.buffer) });
 }
 
 function readPaged(value: Buffer): { size: number; cookie: Buffer } {

@@ -6,9 +6,9 @@ import { type Answer, type Attributes, bindResponse, extendedResponse, type Ldap
 
 export const DIRSYNC = '1.2.840.113556.1.4.841';
 export const NOTIFICATION = '1.2.840.113556.1.4.528';
+export const PAGED_RESULTS = '1.2.840.113556.1.4.319';
 const SHOW_DELETED = '1.2.840.113556.1.4.417';
 const SHOW_RECYCLED = '1.2.840.113556.1.4.2064';
-const PAGED_RESULTS = '1.2.840.113556.1.4.319';
 const IN_CHAIN = '1.2.840.113556.1.4.1941';
 
 export const BIND = 0x60;
@@ -31,7 +31,7 @@ const NEVER_IN_DIRSYNC = new Set(['usnchanged', 'replpropertymetadata', 'replupt
 
 /**
  * Answers LDAP requests from a directory as a domain controller does: searches with their filters, DirSync with cookies and as many
- * answers as it takes, change notification. `refuse` and `rootDse` make it one that does not.
+ * answers as it takes, pages, change notification. `refuse` and `rootDse` make it one that does not.
  */
 export class FakeDomainController {
   readonly directory: FakeDirectory;
@@ -41,6 +41,9 @@ export class FakeDomainController {
   rootDse: Attributes = {};
   /** Objects of one DirSync answer at most. */
   objectsPerAnswer = 1_000;
+  /** What is left of paged searches, by cookie. */
+  readonly #rest = new Map<string, readonly StoredObject[]>();
+  #cookies = 0;
 
   constructor(directory = new FakeDirectory()) {
     this.directory = directory;
@@ -84,18 +87,23 @@ export class FakeDomainController {
     const inScope = (dn: string) =>
       scope === 'base' ? dn === from : scope === 'one' ? isBelow(dn, from) && parentOf(dn).length === from.length : isBelow(dn, from);
     const found = visible.filter(({ dn }) => this.directory.contextOf(dn) === context && inScope(dn));
-    const entries = found.filter((object) => this.#passes(object, request)).map((object) => this.#entry(request, object));
-    if (request.controls.has(PAGED_RESULTS)) this.#sendPage(request, entries, peer);
-    else peer.send(...entries, searchDone(id));
+    const passing = found.filter((object) => this.#passes(object, request));
+    const paging = request.controls.get(PAGED_RESULTS);
+    if (paging === undefined) peer.send(...passing.map((object) => this.#entry(request, object)), searchDone(id));
+    else this.#page(request, passing, paging, peer);
   }
 
-  /** The cookie says how many entries were given. */
-  #sendPage({ id, controls }: LdapRequest, entries: readonly Buffer[], peer: Peer): void {
-    const { size, cookie } = readPaged(controls.get(PAGED_RESULTS) ?? Buffer.alloc(0));
-    const from = Number(cookie.toString() || 0);
-    const isMore = from + size < entries.length;
-    const control = pagedValue(isMore ? String(from + size) : '');
-    peer.send(...entries.slice(from, from + size), searchDone(id, 0, '', { [PAGED_RESULTS]: control }));
+  /** Each as it is when its page is asked for. */
+  #page(request: LdapRequest, found: readonly StoredObject[], paging: Buffer, peer: Peer): void {
+    const reader = new BerReader(paging);
+    reader.readSequence();
+    const size = Math.min(reader.readInt() ?? 0, this.objectsPerAnswer);
+    const cookie = reader.readString() ?? '';
+    const due = cookie === '' ? found : (this.#rest.get(cookie) ?? []);
+    this.#rest.delete(cookie);
+    const next = due.length > size ? String(++this.#cookies) : '';
+    if (next !== '') this.#rest.set(next, due.slice(size));
+    peer.send(...due.slice(0, size).map((object) => this.#entry(request, object)), pagedDone(request.id, next));
   }
 
   #entry({ id, attributes: wanted }: LdapRequest, object: StoredObject): Buffer {
@@ -239,6 +247,16 @@ export class FakeDomainController {
   }
 }
 
+/** The end of one answer of a paged read; without a cookie, of the last one. */
+export function pagedDone(id: number, cookie = ''): Buffer {
+  const writer = new BerWriter();
+  writer.startSequence();
+  writer.writeInt(0);
+  writer.writeBuffer(Buffer.from(cookie), 4);
+  writer.endSequence();
+  return searchDone(id, 0, '', { [PAGED_RESULTS]: Buffer.from(writer.buffer) });
+}
+
 /** The end of a DirSync answer. */
 export function dirSyncDone(id: number, cookieOrText: Buffer | string, more = false): Buffer {
   const cookie = Buffer.from(cookieOrText as string);
@@ -249,22 +267,6 @@ export function dirSyncDone(id: number, cookieOrText: Buffer | string, more = fa
   writer.writeBuffer(cookie, 4);
   writer.endSequence();
   return searchDone(id, 0, '', { [DIRSYNC]: Buffer.from(writer.buffer) });
-}
-
-/** Of a paged search: how many entries, and from where on. */
-function readPaged(value: Buffer): { size: number; cookie: Buffer } {
-  const reader = new BerReader(value);
-  reader.readSequence();
-  return { size: reader.readInt() ?? 0, cookie: reader.readString(4, true) ?? Buffer.alloc(0) };
-}
-
-function pagedValue(cookie: string): Buffer {
-  const writer = new BerWriter();
-  writer.startSequence();
-  writer.writeInt(0);
-  writer.writeBuffer(Buffer.from(cookie), 4);
-  writer.endSequence();
-  return Buffer.from(writer.buffer);
 }
 
 /** The cookie in a request's control value. */
