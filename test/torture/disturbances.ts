@@ -79,10 +79,12 @@ const DISTURBANCES: readonly Disturbance[] = [
   },
   {
     weight: 2,
-    disturb: async ({ listener, random, pair }) => {
+    disturb: async (world) => {
+      const { listener, random, pair } = world;
       await listener.stop();
       const damage = random.pick(DAMAGES);
       if ((await listener.position(pair.namingContext))?.cookie === undefined || !listener.damage(damage)) return undefined;
+      if (damage === 'deleted') world.forgot = true;
       return `the stored position: ${damage}`;
     },
   },

@@ -67,7 +67,7 @@ export async function runListener(pair: Pair, seed: number, changes: number, fol
       const knownOf = (objectGUID: string) => known.identity(objectGUID);
       faults.push(...faultsOfHistory({ baseline, directory, events: history, known: knownOf }));
     });
-    faults.push(...faultsOfOrder(history, journal, world.rolledBack));
+    faults.push(...faultsOfOrder(history, journal, world));
     await accounts.end(pair.all[0]);
   } catch (error) {
     faults.push(error instanceof Error ? (error.stack ?? error.message) : String(error));

@@ -77,7 +77,7 @@ function stateOf(entry: Entry): ObjectState {
     if (typeof value === 'string') values[name] = value;
   }
   values.enabled = String((Number(entry.userAccountControl) & DISABLED) === 0);
-  const deleted = entry.isDeleted === 'TRUE' || /\\0ADEL:/i.test(entry.dn);
+  const deleted = entry.isDeleted === 'TRUE' || /\\0ADEL:[^,]*,CN=Deleted Objects,/i.test(entry.dn);
   if (deleted) values.isDeleted = 'true';
   return { objectGUID: guidTextOf(entry.objectGUID as Buffer), dn: entry.dn, values, stamps: stampsOf(entry) };
 }

@@ -12,38 +12,84 @@ export interface RolledBack {
   readonly to: number;
 }
 
+/** What excuses an older value after a newer one. */
+export interface Excuses {
+  readonly rolledBack: RolledBack | undefined;
+  /** What had been seen was lost, so a deletion that a domain controller has not heard of can be taken for an account that is new. */
+  readonly forgot: boolean;
+}
+
 /** What is wrong with the values that were told: each has to be one that the account really had, and none may come after a newer one. */
-export function faultsOfOrder(events: readonly LogEvent[], journal: Journal, rolledBack: RolledBack | undefined): string[] {
+export function faultsOfOrder(events: readonly LogEvent[], journal: Journal, { rolledBack, forgot }: Excuses): string[] {
   const faults: string[] = [];
-  const last = new Map<string, Held>();
+  const told = new Told(journal);
   const isLost = ({ stamp, order }: Held) =>
     rolledBack !== undefined && stamp.invocationId === rolledBack.invocationId && order > rolledBack.from && order <= rolledBack.to;
   for (const event of events) {
     if (isNotice(event)) continue;
     for (const attribute of attributesOf(event)) {
+      const all = journal.of(event.objectGUID, attribute);
       const value = toldValue(event, attribute);
-      const all = journal.of(event.objectGUID, attribute).filter((held) => held.value === value || attribute === 'objectClass');
-      // Of those that were there before the run nothing was noted.
-      if (journal.of(event.objectGUID, attribute).length === 0) continue;
-      if (all.length === 0) {
+      // Of those that were there before the run nothing was noted; and what was lost was never there.
+      if (all.length === 0 || (rolledBack !== undefined && value === undefined)) continue;
+      if (attribute !== 'objectClass' && !all.some((held) => held.value === value)) {
         faults.push(`${named(event)}: ${attribute} never was ${value}`);
         continue;
       }
-      const key = `${event.objectGUID} ${attribute}`;
-      const before = last.get(key);
-      // A value that was written several times can be any of those writes.
-      const later = all.filter(({ stamp }) => before === undefined || isNewerStamp(stamp, before.stamp));
-      const now = later.reduce<Held | undefined>(
-        (oldest, held) => (oldest && isNewerStamp(held.stamp, oldest.stamp) ? oldest : held),
-        undefined,
-      );
-      if (now !== undefined) last.set(key, now);
-      else if (before !== undefined && isLost(before)) last.set(key, all[0] ?? before);
-      else faults.push(`${named(event)}: ${attribute} ${value} is older than ${before?.value}, which was told before`);
+      const before = told.last(event.objectGUID, attribute);
+      const isExcused = before !== undefined && (isLost(before) || (forgot && LIFE.includes(attribute)));
+      if (!told.tell(event, attribute) && !isExcused)
+        faults.push(`${named(event)}: ${attribute} ${value} is older than ${before?.value}, which was told before`);
     }
-    faults.push(...faultsOfOrigin(event, journal));
+    const isUndone = rolledBack !== undefined && (event.observed.origin ?? null) === null;
+    if (!isUndone) faults.push(...faultsOfOrigin(event, journal));
+    told.follow(event);
   }
   return faults;
+}
+
+/** Of birth and death. */
+const LIFE = ['objectClass', 'isDeleted'];
+const VALUES = ['sAMAccountName', 'userPrincipalName', 'displayName', 'givenName', 'sn', 'mail', 'enabled'];
+
+/** The write that was told last, of each attribute of each account. */
+class Told {
+  readonly #journal: Journal;
+  readonly #last = new Map<string, Held>();
+
+  constructor(journal: Journal) {
+    this.#journal = journal;
+  }
+
+  last(objectGUID: string, attribute: string): Held | undefined {
+    return this.#last.get(`${objectGUID} ${attribute}`);
+  }
+
+  /** @returns whether it can be newer than what was told before */
+  tell(event: ChangeEvent, attribute: string): boolean {
+    const { objectGUID } = event;
+    const value = toldValue(event, attribute);
+    const before = this.last(objectGUID, attribute);
+    const all = this.#journal.of(objectGUID, attribute).filter((held) => held.value === value || attribute === 'objectClass');
+    const later = all.filter(({ stamp }) => before === undefined || isNewerStamp(stamp, before.stamp));
+    // A value that was written several times can be any of those writes.
+    const now = (later.length > 0 ? later : all).reduce<Held | undefined>(
+      (oldest, held) => (oldest && isNewerStamp(held.stamp, oldest.stamp) ? oldest : held),
+      undefined,
+    );
+    if (now !== undefined) this.#last.set(`${objectGUID} ${attribute}`, now);
+    return later.length > 0;
+  }
+
+  /** Of whoever is gone nothing is known any more; of whoever is there again everything is told. */
+  follow(event: ChangeEvent): void {
+    if (event.before !== null && event.after !== null) return;
+    for (const attribute of VALUES) {
+      this.#last.delete(`${event.objectGUID} ${attribute}`);
+      // Of what was never set there is no write.
+      if (toldValue(event, attribute) !== undefined) this.tell(event, attribute);
+    }
+  }
 }
 
 /** The write that an event names has to be one that wrote what it says. */

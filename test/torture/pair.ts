@@ -63,7 +63,9 @@ export class Pair implements AsyncDisposable {
     const pulled = to.pulls;
     await to.setPulls(true);
     const deadline = performance.now() + PULL_WITHIN;
-    for (let arrived = false; !arrived; ) {
+    for (let arrived = false, marks = 1; !arrived; marks *= 8) {
+      // Who was rolled back is believed again once its numbers have passed those that it had before.
+      for (let extra = 1; extra < marks; extra++) await this.mark(from, journal);
       const { objectGUID, mail } = await this.mark(from, journal);
       const isThere = async () => (await readObject(await to.client(), objectGUID))?.values.mail === mail;
       arrived = await until(`${to.name} pulls from ${from.name}`, isThere, REMIND).then(

@@ -23,6 +23,8 @@ export class World implements AsyncDisposable {
   /** What happened, for whoever has to find out why. */
   readonly trace: string[] = [];
   rolledBack: RolledBack | undefined;
+  /** A stored position was deleted, and with it what had been seen. */
+  forgot = false;
   readonly #began = performance.now();
 
   constructor(pair: Pair, seed: number, folder: string) {
