@@ -18,11 +18,12 @@ export interface ChangeLog extends AsyncDisposable {
   /**
    * Waits until no other listener holds the lease, shuts out every earlier writer, then reads what the log knows.
    *
+   * @param onStandby called when another one holds it, so that it has to be waited for
    * @throws FencedError @throws LogError
    */
-  openListener(signal: AbortSignal): Promise<ListenerLog>;
+  openListener(signal: AbortSignal, onStandby?: () => void): Promise<ListenerLog>;
   /** The same for the repairer of one organization. */
-  openRepairer(organization: string, signal: AbortSignal): Promise<RepairerLog>;
+  openRepairer(organization: string, signal: AbortSignal, onStandby?: () => void): Promise<RepairerLog>;
   /**
    * Reads the history, in order per objectGUID, without moving any group. Ends at what was the end when it began.
    *

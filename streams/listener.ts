@@ -4,7 +4,7 @@ import type { ChangeEvent } from './change.ts';
 import { type ChangeLog, FencedError, type ListenerLog, LogError } from './change-log.ts';
 import { DirectoryError, type DirectoryFailure, type DirectorySession, type DirectorySource } from './directory-source.ts';
 import { Neighbourhood } from './neighbours.ts';
-import { aborted, failWhenAborted, retryWithReports, sideBySide, withResource } from './operators.ts';
+import { aborted, failWhenAborted, retryWithReports, sideBySide, withResource, withTold } from './operators.ts';
 import { isReadWhole, type Position } from './position.ts';
 import type { Loss } from './read.ts';
 import { type ReadingSettings, readings } from './reading.ts';
@@ -12,6 +12,8 @@ import { rolledBackWrite, stillWatched } from './rolled-back.ts';
 
 /** What a listener tells of its work; the runtime turns it into log lines. */
 export type ListenerReport =
+  /** Another instance works on the log. */
+  | { readonly type: 'standing-by'; readonly log: string }
   | { readonly type: 'listening'; readonly log: string }
   | {
       readonly type: 'connected';
@@ -98,23 +100,23 @@ export function listen(
   const all = sources.map((source) => new Watched(source));
   const neighbourhood = new Neighbourhood(sources, settings);
   let failures = 0;
-  const once = withResource(
-    () => log.openListener(signal),
-    (listenerLog) => {
-      const listening: ListenerReport = { type: 'listening', log: log.name };
-      // Only a read to the end shows that the log works again: it can be opened and refuse every page.
-      const onRead = () => {
-        failures = 0;
-      };
-      const watches = sideBySide(
-        (stop) => [
-          failWhenAborted(listenerLog.lost, stop),
-          ...all.map((watched) => watch(watched, all, neighbourhood, listenerLog, settings, stop, onRead)),
-        ],
-        signal,
-      );
-      return concat(of(listening), watches);
-    },
+  const work = (listenerLog: ListenerLog): Observable<ListenerReport> => {
+    const listening: ListenerReport = { type: 'listening', log: log.name };
+    // Only a read to the end shows that the log works again: it can be opened and refuse every page.
+    const onRead = () => {
+      failures = 0;
+    };
+    const watches = sideBySide(
+      (stop) => [
+        failWhenAborted(listenerLog.lost, stop),
+        ...all.map((watched) => watch(watched, all, neighbourhood, listenerLog, settings, stop, onRead)),
+      ],
+      signal,
+    );
+    return concat(of(listening), watches);
+  };
+  const once = withTold<ListenerReport>((tell) =>
+    withResource(() => log.openListener(signal, () => tell({ type: 'standing-by', log: log.name })), work),
   );
   const plan = (error: unknown) => {
     if (error instanceof FencedError) return waiting(log.name, error, FENCED_DELAY);

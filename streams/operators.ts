@@ -76,6 +76,14 @@ export function withResource<R extends AsyncDisposable, T>(open: () => Promise<R
   );
 }
 
+/** A stream together with what is told meanwhile by way of a call. */
+export function withTold<T>(start: (tell: (report: T) => void) => Observable<T>): Observable<T> {
+  return defer(() => {
+    const told = new Subject<T>();
+    return merge(told, start((report) => told.next(report)).pipe(finalize(() => told.complete())));
+  });
+}
+
 /**
  * Runs streams side by side. When one fails, the others are told to stop, and its error comes once all of them have come to
  * their end: what they have in flight is never cut off, so nothing of it can happen after whoever is told of the error goes on.

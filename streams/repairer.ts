@@ -19,7 +19,7 @@ import type { ChangeEvent } from './change.ts';
 import { type ChangeLog, type ChangePage, FencedError, LogError, type RepairerLog } from './change-log.ts';
 import { type CustomerEngagement, CustomerEngagementError } from './customer-engagement.ts';
 import { type Astray, type Found, Linker } from './links.ts';
-import { aborted, failWhenAborted, type RetryPlan, retryWithReports, sideBySide, withResource } from './operators.ts';
+import { aborted, failWhenAborted, type RetryPlan, retryWithReports, sideBySide, withResource, withTold } from './operators.ts';
 import { checkParkingAccounts, type ParkingCheck, ParkingPool } from './parking.ts';
 import type { Repair } from './repair.ts';
 import { Repairs } from './repairs.ts';
@@ -35,6 +35,8 @@ export interface RepairerSettings {
 
 /** What a repairer tells of its work; the runtime turns it into log lines. */
 export type RepairerReport =
+  /** Another instance repairs this organization. */
+  | { readonly type: 'standing-by'; readonly organization: string }
   | { readonly type: 'repairing'; readonly organization: string; readonly parking: ParkingCheck }
   | { readonly type: 'linked'; readonly organization: string; readonly links: number }
   | { readonly type: 'not-a-user'; readonly organization: string; readonly event: ChangeEvent }
@@ -85,21 +87,21 @@ export function repair(
   const onProgress = () => {
     failures = 0;
   };
-  const once = withResource(
-    () => log.openRepairer(ce.name, signal),
-    (repairerLog) =>
-      sideBySide(
-        (stop) => [
-          failWhenAborted(repairerLog.lost, stop),
-          defer(() => start(ce, repairerLog, settings, stop)).pipe(
-            concatMap((started) => (started === undefined ? EMPTY : work(started, ce, repairerLog, settings, stop))),
-            tap((report) => {
-              if (report.type === 'repair') onProgress();
-            }),
-          ),
-        ],
-        signal,
-      ),
+  const perform = (repairerLog: RepairerLog) =>
+    sideBySide(
+      (stop) => [
+        failWhenAborted(repairerLog.lost, stop),
+        defer(() => start(ce, repairerLog, settings, stop)).pipe(
+          concatMap((started) => (started === undefined ? EMPTY : work(started, ce, repairerLog, settings, stop))),
+          tap((report) => {
+            if (report.type === 'repair') onProgress();
+          }),
+        ),
+      ],
+      signal,
+    );
+  const once = withTold<RepairerReport>((tell) =>
+    withResource(() => log.openRepairer(ce.name, signal, () => tell({ type: 'standing-by', organization: ce.name })), perform),
   );
   return retryWithReports(once, plan, signal);
 }

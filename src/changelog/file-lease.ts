@@ -15,12 +15,17 @@ export class FileLease implements Disposable {
     this.#database = database;
   }
 
-  /** Waits until nobody else holds it. Rejects with the signal's reason when that aborts first. */
-  static async acquire(file: string, signal: AbortSignal): Promise<FileLease> {
-    for (;;) {
+  /**
+   * Waits until nobody else holds it. Rejects with the signal's reason when that aborts first.
+   *
+   * @param onWait called when somebody does
+   */
+  static async acquire(file: string, signal: AbortSignal, onWait?: () => void): Promise<FileLease> {
+    for (let tries = 0; ; tries++) {
       signal.throwIfAborted();
       const lease = FileLease.tryAcquire(file);
       if (lease !== undefined) return lease;
+      if (tries === 0) onWait?.();
       await sleep(POLL, undefined, { signal }).catch(() => signal.throwIfAborted());
     }
   }

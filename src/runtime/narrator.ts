@@ -19,6 +19,9 @@ export class Narrator {
 
   listener(report: ListenerReport): void {
     switch (report.type) {
+      case 'standing-by':
+        this.#log.info({ log: report.log }, `stands by while another instance listens, log on ${report.log}`);
+        return;
       case 'listening':
         this.#log.info({ log: report.log }, `listening, log on ${report.log}`);
         return;
@@ -68,6 +71,9 @@ export class Narrator {
 
   repairer(report: RepairerReport): void {
     switch (report.type) {
+      case 'standing-by':
+        this.#log.info({ organization: report.organization }, `${report.organization}: stands by while another instance repairs`);
+        return;
       case 'repairing': {
         const { organization, parking } = report;
         for (const { account, why } of parking.refused) {

@@ -30,7 +30,7 @@ export async function serve(configuration: Configuration, roles: Roles, log: Log
   const narrator = new Narrator(log);
   const { changes, engagements, sources } = build(configuration, roles, log);
   const doing = [roles.listen ? 'listen' : '', roles.repair ? 'repair' : ''].filter(Boolean).join(' and ');
-  log.info({ log: changes.name }, `starting to ${doing}, log on ${changes.name}; stands by while another instance is at work there`);
+  log.info({ log: changes.name }, `starting to ${doing}, log on ${changes.name}`);
   const tasks = [
     ...(roles.listen
       ? [finished(listen(sources, changes, readingSettings(configuration), stop.signal).pipe(tap((report) => narrator.listener(report))))]

@@ -52,10 +52,13 @@ describe.each(ENGINES)('two instances on one log, on %s (rules 1, 2, 3, 7)', (en
       const second = await stage.another();
       await stage.start(first);
       const standby = second.start();
-      await stage.says(/stands by while another instance is at work/, { product: second });
+      await stage.says(/^contoso: stands by while another instance repairs/, { product: second });
       for (const begun = performance.now(); performance.now() - begun < STANDING_BY; ) await perform(1);
-      expect((await second.lines()).map(({ msg }) => msg)).toEqual([
-        expect.stringContaining('stands by while another instance is at work'),
+      const said = (await second.lines()).map(({ msg }) => msg.replace(/, log on .*/, ''));
+      expect(said.toSorted()).toEqual([
+        'contoso: stands by while another instance repairs',
+        'stands by while another instance listens',
+        'starting to listen and repair',
       ]);
       await first.kill();
       const killed = performance.now();
@@ -97,7 +100,7 @@ describe.each(ENGINES)('two instances on one log, on %s (rules 1, 2, 3, 7)', (en
 });
 
 describe('two instances on one log, on kafka (rules 1, 2, 3)', () => {
-  it('one that was frozen for longer than its lease lasts does nothing any more when it wakes', async () => {
+  it('one that was frozen for longer than its lease lasts does nothing any more when it wakes, stands by, and takes over again', async () => {
     await using stage = await Stage.prepare(bed, 'kafka');
     await withOperations(stage, async (perform) => {
       const first = stage.product;
@@ -109,9 +112,20 @@ describe('two instances on one log, on kafka (rules 1, 2, 3)', () => {
       await perform(5);
       await standby;
       await stage.says(/: repairing with /, { product: second });
+      const { pid } = first;
+      const after = (await first.lines()).length;
       first.resume();
-      await stage.says(/lease was lost|another instance has taken over/, { product: first });
-      await perform(15);
+      await stage.says(/lease was lost|another instance has taken over/, { product: first, after });
+      await stage.says(/^stands by while another instance listens/, { product: first, after });
+      await stage.says(/^contoso: stands by while another instance repairs/, { product: first, after });
+      await perform(10);
+      const asleep = (await first.lines()).slice(after).filter(({ msg }) => /^(listening|connected|contoso: repair)/.test(msg));
+      expect(asleep).toEqual([]);
+      await second.kill();
+      await stage.says(/^listening/, { product: first, after });
+      await stage.says(/: repairing with /, { product: first, after });
+      expect(first.pid).toBe(pid);
+      await perform(10);
     });
   });
 

@@ -1,6 +1,7 @@
 import { copyFileSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Admin } from 'kafkajs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Bed, startBed } from '../../infra/testbed/bed.ts';
@@ -109,6 +110,28 @@ describe('the cache of the log on Kafka', { concurrent: true }, () => {
     await expectWhole(place, model);
     writeFileSync(place.cacheFile(), old);
     await expectWhole(place, model);
+    expect(place.rebuilds).toEqual([]);
+  });
+
+  it('is kept up by whoever stands by, for longer than it lasts by itself', async () => {
+    const place = kafkaPlace(bed);
+    const model = await prepare(place);
+    await using first = place.open('first');
+    const one = await first.openListener(NEVER);
+    place.cacheLifetime = 3_000;
+    await using second = place.open('second');
+    const { promise: standsBy, resolve } = Promise.withResolvers<void>();
+    const waiting = second.openListener(NEVER, resolve);
+    await standsBy;
+    await one.append(model.batch([rename(4, 'while it stands by')], 'meanwhile'));
+    using shown = new DatabaseSync(place.cacheFile('second'), { readOnly: true, timeout: 5_000 });
+    const isShown = async () =>
+      shown.prepare("SELECT 1 FROM identity WHERE value LIKE '%while it stands by%'").get() === undefined ? undefined : true;
+    await eventually(isShown);
+    await sleep(2 * place.cacheLifetime);
+    await one[Symbol.asyncDispose]();
+    await using two = await waiting;
+    expectKnown(two, model);
     expect(place.rebuilds).toEqual([]);
   });
 

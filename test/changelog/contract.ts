@@ -256,17 +256,22 @@ export function contract(engine: Engine): void {
     it('lets a second listener wait until the first one leaves', async () => {
       const place = await engine.place();
       await using first = place.open('first');
-      const one = await first.openListener(NEVER);
+      let standby = 0;
+      const one = await first.openListener(NEVER, () => standby++);
       await using second = place.open('second');
       let opened = false;
-      const waiting = second.openListener(NEVER).then((listener) => {
-        opened = true;
-        return listener;
-      });
+      expect(standby).toBe(0);
+      const waiting = second
+        .openListener(NEVER, () => standby++)
+        .then((listener) => {
+          opened = true;
+          return listener;
+        });
       const model = new Model();
       await one.append(model.batch([create(1)], 'first'));
+      await eventually(async () => (standby > 0 ? true : undefined));
       await sleep(1_000);
-      expect(opened).toBe(false);
+      expect([opened, standby]).toEqual([false, 1]);
       await one.append(model.batch([rename(1, 'lee')], 'second'));
       await one[Symbol.asyncDispose]();
       await using two = await waiting;

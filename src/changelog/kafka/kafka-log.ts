@@ -28,6 +28,7 @@ import { GroupSubscription } from './subscription.ts';
 import { offsetsOf, readRanges } from './tail.ts';
 import { ensureTopics } from './topics.ts';
 import { TransactionalWriter } from './transactions.ts';
+import { whileWarm } from './warm.ts';
 
 export interface KafkaLogOptions {
   /** ':memory:' for a look that leaves nothing behind. */
@@ -37,6 +38,9 @@ export interface KafkaLogOptions {
   readonly onSetAside: (where: string, why: string) => void;
   readonly onRebuild: (why: string) => void;
 }
+
+/** Milliseconds between two readings up of who stands by. */
+const READ_UP = 30_000;
 
 /** The log on Apache Kafka, for any number of machines. */
 export class KafkaLog implements ChangeLog {
@@ -60,19 +64,20 @@ export class KafkaLog implements ChangeLog {
     this.#topics = topicNames(settings.topicPrefix);
   }
 
-  async openListener(signal: AbortSignal): Promise<ListenerLog> {
+  async openListener(signal: AbortSignal, onStandby?: () => void): Promise<ListenerLog> {
     signal.throwIfAborted();
-    return await unlessAborted(this.#openListener(signal), signal);
+    return await unlessAborted(this.#openListener(signal, onStandby), signal);
   }
 
-  async openRepairer(organization: string, signal: AbortSignal): Promise<RepairerLog> {
+  async openRepairer(organization: string, signal: AbortSignal, onStandby?: () => void): Promise<RepairerLog> {
     signal.throwIfAborted();
-    return await unlessAborted(this.#openRepairer(organization, signal), signal);
+    return await unlessAborted(this.#openRepairer(organization, signal, onStandby), signal);
   }
 
-  async #openListener(signal: AbortSignal): Promise<ListenerLog> {
+  async #openListener(signal: AbortSignal, onStandby?: () => void): Promise<ListenerLog> {
     const { cache } = await this.#open({ create: true });
-    const { lease, writer, close } = await this.#becomeWriter('listener', this.#topics.position, signal);
+    const readUp = () => this.#catchUp(cache, ['identities']);
+    const { lease, writer, close } = await this.#becomeWriter('listener', this.#topics.position, readUp, signal, onStandby);
     try {
       await this.#exclusive(() => cache.catchUp('identities'));
       this.#listening = true;
@@ -94,10 +99,11 @@ export class KafkaLog implements ChangeLog {
     };
   }
 
-  async #openRepairer(organization: string, signal: AbortSignal): Promise<RepairerLog> {
+  async #openRepairer(organization: string, signal: AbortSignal, onStandby?: () => void): Promise<RepairerLog> {
     const { cache } = await this.#open({ create: true });
     const role = `repairer-${organization}`;
-    const { lease, writer, close } = await this.#becomeWriter(role, this.#topics.repair, signal);
+    const readUp = () => this.#catchUp(cache, ['identities', 'repairs']);
+    const { lease, writer, close } = await this.#becomeWriter(role, this.#topics.repair, readUp, signal, onStandby);
     try {
       await this.#exclusive(() => cache.catchUp('repairs'));
       cache.beginRecording(organization);
@@ -238,9 +244,16 @@ export class KafkaLog implements ChangeLog {
   }
 
   /** Lease first, so that the others wait; then the fence, so that nobody who lost the lease can write; what is read after that holds. */
-  async #becomeWriter(role: string, topic: string, signal: AbortSignal) {
+  async #becomeWriter(role: string, topic: string, readUp: () => Promise<void>, signal: AbortSignal, onStandby?: () => void) {
     const id = this.#groupOf(role);
-    const lease = await GroupLease.acquire(this.#kafka, `${id}-lease`, topic, signal);
+    const acquire = (keepUp: () => void) => {
+      const onWait = () => {
+        onStandby?.();
+        keepUp();
+      };
+      return GroupLease.acquire(this.#kafka, `${id}-lease`, topic, signal, onWait);
+    };
+    const lease = await whileWarm(acquire, readUp, Math.min(READ_UP, (this.#options.cacheLifetime ?? Number.POSITIVE_INFINITY) / 3));
     try {
       const writer = await TransactionalWriter.open(this.#kafka, id, Object.values(this.#topics));
       const close = async () => {

@@ -1,18 +1,22 @@
 import { AssignerProtocol, type Kafka, type PartitionAssigner } from 'kafkajs';
 import { LogError } from '../../../streams/change-log.ts';
-import { asLogError, HEARTBEAT_INTERVAL, SESSION_TIMEOUT } from './client.ts';
+import { asLogError, SESSION_TIMEOUT } from './client.ts';
 import { GroupConsumer, patiently } from './consumer.ts';
 
 const { MemberAssignment, MemberMetadata } = AssignerProtocol;
 const ASSIGNER = 'namesake-lease';
 const VERSION = 1;
 const HOLDER = Buffer.from('holder');
-/** Milliseconds from one look at the group to the next; also the longest that a release waits. */
+/** Milliseconds from one moment at which a member does something to the next: the longest that a release waits. */
+const TICK = 150;
+/** Milliseconds between two signs of life. With their answers those who wait hear that the lease was given back. */
+const HEARTBEAT = 400;
+/** Milliseconds between two looks whether the group still answers. */
 const LOOK = 500;
 /** Milliseconds without any answer of the group after which the lease is taken for lost; longer than the group takes when members join. */
 const SILENCE = 20_000;
 /** Milliseconds after a sign of life that was answered for which nobody else can have the lease, with time left for what is begun then. */
-const CERTAIN = SESSION_TIMEOUT - HEARTBEAT_INTERVAL;
+const CERTAIN = SESSION_TIMEOUT - 2_000;
 /** Requests by which a member shows that it lives, as kafkajs names them. */
 const SIGNS_OF_LIFE = ['Heartbeat', 'SyncGroup'];
 
@@ -25,6 +29,8 @@ export class GroupLease implements AsyncDisposable {
   readonly #lost = new AbortController();
   /** Settles when the lease is got, or cannot be got any more. */
   readonly #acquired = Promise.withResolvers<void>();
+  /** Called once, when another member has it. */
+  #onWait: (() => void) | undefined;
   #held = false;
   #member = '';
   #watch: NodeJS.Timeout | undefined;
@@ -36,12 +42,13 @@ export class GroupLease implements AsyncDisposable {
   /** Resolved, and replaced, at each answer of the group and at the end. */
   #news = Promise.withResolvers<void>();
 
-  private constructor(kafka: Kafka, group: string) {
+  private constructor(kafka: Kafka, group: string, onWait?: () => void) {
+    this.#onWait = onWait;
     const config = {
       groupId: group,
       sessionTimeout: SESSION_TIMEOUT,
-      heartbeatInterval: HEARTBEAT_INTERVAL,
-      maxWaitTimeInMs: LOOK,
+      heartbeatInterval: HEARTBEAT,
+      maxWaitTimeInMs: TICK,
       partitionAssigners: [this.#assigner],
     };
     const onCrash = (error: Error) => this.#lose('the connection to the group broke', error);
@@ -49,11 +56,16 @@ export class GroupLease implements AsyncDisposable {
     this.#acquired.promise.catch(() => {});
   }
 
-  /** Waits until nobody else holds it. Rejects with the signal's reason when that aborts first. @throws LogError */
-  static async acquire(kafka: Kafka, group: string, topic: string, signal: AbortSignal): Promise<GroupLease> {
+  /**
+   * Waits until nobody else holds it. Rejects with the signal's reason when that aborts first.
+   *
+   * @param onWait called when somebody does
+   * @throws LogError
+   */
+  static async acquire(kafka: Kafka, group: string, topic: string, signal: AbortSignal, onWait?: () => void): Promise<GroupLease> {
     const attempt = async () => {
       signal.throwIfAborted();
-      const lease = new GroupLease(kafka, group);
+      const lease = new GroupLease(kafka, group, onWait);
       try {
         await lease.#join(topic, signal);
         return lease;
@@ -128,12 +140,18 @@ export class GroupLease implements AsyncDisposable {
     if (!this.#held) {
       this.#member = member;
       if (assigned) this.#hold();
+      else this.#wait();
     } else if (!assigned) {
       this.#lose('the group gave it to another instance');
     } else if (member !== this.#member) {
       // The group had forgotten this member: somebody else may have held the lease meanwhile.
       this.#lose('no sign of life reached the group in time');
     }
+  }
+
+  #wait(): void {
+    this.#onWait?.();
+    this.#onWait = undefined;
   }
 
   #hold(): void {

@@ -61,8 +61,8 @@ export class SqliteLog implements ChangeLog {
     }
   }
 
-  async openListener(signal: AbortSignal): Promise<ListenerLog> {
-    const writer = await this.#becomeWriter('listener', signal);
+  async openListener(signal: AbortSignal, onStandby?: () => void): Promise<ListenerLog> {
+    const writer = await this.#becomeWriter('listener', signal, onStandby);
     const store = this.#store;
     return {
       lost: new AbortController().signal,
@@ -77,8 +77,8 @@ export class SqliteLog implements ChangeLog {
     };
   }
 
-  async openRepairer(organization: string, signal: AbortSignal): Promise<RepairerLog> {
-    const writer = await this.#becomeWriter(`repairer-${organization}`, signal);
+  async openRepairer(organization: string, signal: AbortSignal, onStandby?: () => void): Promise<RepairerLog> {
+    const writer = await this.#becomeWriter(`repairer-${organization}`, signal, onStandby);
     const store = this.#store;
     return {
       lost: new AbortController().signal,
@@ -144,8 +144,8 @@ export class SqliteLog implements ChangeLog {
   }
 
   /** The lease keeps others waiting; the epoch stops whoever lost the lease without noticing. */
-  async #becomeWriter(role: string, signal: AbortSignal): Promise<{ check: () => void; close: () => void }> {
-    const lease = await FileLease.acquire(`${this.#file}-${role}.lock`, signal).catch((error: unknown) => {
+  async #becomeWriter(role: string, signal: AbortSignal, onStandby?: () => void): Promise<{ check: () => void; close: () => void }> {
+    const lease = await FileLease.acquire(`${this.#file}-${role}.lock`, signal, onStandby).catch((error: unknown) => {
       signal.throwIfAborted();
       throw this.#failed(error);
     });
