@@ -93,13 +93,13 @@ export class FakeDomainController {
     else this.#page(request, passing, paging, peer);
   }
 
-  /** Each as it is when its page is asked for. */
+  /** In the order of the index that a search by uSNChanged uses, each as it is when its page is asked for. */
   #page(request: LdapRequest, found: readonly StoredObject[], paging: Buffer, peer: Peer): void {
     const reader = new BerReader(paging);
     reader.readSequence();
     const size = Math.min(reader.readInt() ?? 0, this.objectsPerAnswer);
     const cookie = reader.readString() ?? '';
-    const due = cookie === '' ? found : (this.#rest.get(cookie) ?? []);
+    const due = cookie === '' ? found.toSorted((a, b) => usnChanged(a) - usnChanged(b)) : (this.#rest.get(cookie) ?? []);
     this.#rest.delete(cookie);
     const next = due.length > size ? String(++this.#cookies) : '';
     if (next !== '') this.#rest.set(next, due.slice(size));
