@@ -16,7 +16,7 @@ export interface NamesakeOptions {
   readonly topicPrefix?: string;
   /** The first N parking accounts of the bed. Default: all. */
   readonly parkingAccounts?: number;
-  /** Laid over the configuration, top keys whole. */
+  /** Laid over the configuration, top keys whole; what they replace the bed need not have. */
   readonly settings?: Readonly<Record<string, unknown>>;
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -79,25 +79,28 @@ export class Namesake extends ManagedProcess {
 
 /** As the README describes it, filled with what the bed has. */
 export function configurationOf({ bed, path, engine, logFile, topicPrefix = '', parkingAccounts, settings }: NamesakeOptions): unknown {
-  const { directory, crm } = bed;
   return {
-    directories: [
-      { urls: [directory.url], bindDn: directory.service.bindDn, passwordFile: directory.service.passwordFile, caFile: directory.caFile },
-    ],
+    directories: settings?.directories ?? [directoryOf(bed)],
     log:
       engine === 'kafka'
         ? { kafka: { brokers: bed.broker.bootstrap, topicPrefix } }
         : { sqlite: { file: logFile ?? join(path, 'namesake.db') } },
-    organizations: [
-      {
-        name: 'contoso',
-        url: crm.url,
-        caFile: crm.caFile,
-        auth: { method: 'bearer', tokenFile: crm.tokenFile },
-        parkingAccounts: directory.parkingAccounts.slice(0, parkingAccounts),
-      },
-    ],
+    organizations: settings?.organizations ?? [organizationOf(bed, parkingAccounts)],
     stateDirectory: path,
     ...settings,
+  };
+}
+
+function directoryOf({ directory: { url, service, caFile } }: Bed): unknown {
+  return { urls: [url], bindDn: service.bindDn, passwordFile: service.passwordFile, caFile };
+}
+
+function organizationOf({ directory, crm }: Bed, parkingAccounts: number | undefined): unknown {
+  return {
+    name: 'contoso',
+    url: crm.url,
+    caFile: crm.caFile,
+    auth: { method: 'bearer', tokenFile: crm.tokenFile },
+    parkingAccounts: directory.parkingAccounts.slice(0, parkingAccounts),
   };
 }

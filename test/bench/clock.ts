@@ -24,3 +24,8 @@ export async function clockError(engagement: RawEngagement, tail: LineTail): Pro
   }
   return { low, high };
 }
+
+/** Milliseconds on a clock that all processes of the machine share, with fractions. */
+export function monotonic(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}

@@ -5,10 +5,11 @@ import type { Bench } from './bench.ts';
 import { burst } from './burst.ts';
 import { idle } from './idle.ts';
 import { latency } from './latency.ts';
+import { memory } from './memory.ts';
 import { restart } from './restart.ts';
 import { snapshot } from './snapshot.ts';
 
-const BENCHES: readonly Bench[] = [latency, snapshot, burst, idle, restart];
+const BENCHES: readonly Bench[] = [latency, snapshot, burst, idle, restart, memory];
 
 const LIST = BENCHES.map(({ name, summary }) => `  ${name.padEnd(10)}${summary}`).join('\n');
 const USAGE = `usage: npm run bench -- NAME [--json FILE] [--quick] [--seconds N]

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 
 /** USER_HZ: what /proc counts CPU time in, on every Linux that Node runs on. */
 const TICKS_PER_SECOND = 100;
@@ -15,4 +15,9 @@ export async function memoryMB(pid: number): Promise<{ now: number; peak: number
   const status = await readFile(`/proc/${pid}/status`, 'utf8');
   const read = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? Number.NaN) / 1024;
   return { now: read('VmRSS'), peak: read('VmHWM') };
+}
+
+/** From now on the peak of `memoryMB` is that since now. */
+export async function forgetPeak(pid: number): Promise<void> {
+  await writeFile(`/proc/${pid}/clear_refs`, '5');
 }

@@ -50,6 +50,10 @@ export class Command implements AsyncDisposable {
     });
   }
 
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
   get stdout(): string {
     return this.#output.stdout;
   }
