@@ -7,9 +7,9 @@ import { inPortions, lookUp } from './missing.ts';
 import { takeMoved } from './moves.ts';
 import type { Neighbours } from './neighbours.ts';
 import type { Observation } from './observation.ts';
-import { joined, type Vector } from './origin.ts';
-import { begun, isNews, isReadWhole, lastOf, type Position, type SeenWrite } from './position.ts';
-import type { Loss, PublisherSettings, Read } from './read.ts';
+import type { Vector } from './origin.ts';
+import { begun, isNews, lastOf, type Position, type SeenWrite } from './position.ts';
+import { type Loss, modeOf, type PublisherSettings, positionAfter, type Read } from './read.ts';
 import { crossings, ScopeWatch, unread } from './scope.ts';
 import type { Shown } from './settle.ts';
 import { deletionDrafts, isOfAnother, type Taking, take } from './taking.ts';
@@ -130,7 +130,7 @@ export class Publisher {
     const { namingContext, domain } = this.#session;
     const mine = requests.filter((request) => request.namingContext.toLowerCase() === namingContext.toLowerCase());
     const stored = this.#log.position(namingContext);
-    const mode = this.#modeFor(mine, stored);
+    const mode = this.#loss === undefined ? modeOf(this.#position, stored, mine, this.#session, this.#settings.compareEvery) : 'comparison';
     return {
       mode,
       lossy: (stored?.comparing ?? this.#loss)?.lossy ?? false,
@@ -148,22 +148,6 @@ export class Publisher {
       repeated: 0,
       lookedAgain: false,
     };
-  }
-
-  #modeFor(requests: readonly ListenerRequest[], stored: Position | undefined): Read['mode'] {
-    if (this.#loss !== undefined || stored?.comparing !== undefined) return 'comparison';
-    if (this.#position === undefined || !isReadWhole(stored)) return 'baseline';
-    const { compared, served } = this.#position;
-    if (this.#isReadOtherwise(this.#position)) return 'comparison';
-    const isAsked = requests.some(({ kind, id }) => kind === 'compare' && !served.includes(id));
-    const { compareEvery } = this.#settings;
-    const isDue = compareEvery > 0 && compared !== undefined && Date.now() - Date.parse(compared.at) >= compareEvery;
-    return isAsked || isDue ? 'comparison' : 'changes';
-  }
-
-  /** Of others, or of other attributes, than the settings say now. */
-  #isReadOtherwise({ scope, profile }: Position): boolean {
-    return scope !== (this.#session.scope?.text ?? '') || learning(profile, this.#session.attributes) !== undefined;
   }
 
   #seenBefore(): Vector {
@@ -361,19 +345,7 @@ export class Publisher {
   }
 
   #after(position: Position): Position {
-    const { mode, seen, waiting, requests, lookedAgain, objects, differences } = this.#read;
-    const before = this.#before;
-    const now = new Date().toISOString();
-    const held = lookedAgain ? waiting : new Set([...Object.keys(before?.held ?? {}), ...waiting]);
-    return {
-      ...position,
-      seen: joined(seen, position.seen),
-      recent: [...this.#writes],
-      held: Object.fromEntries([...held].map((objectGUID) => [objectGUID, before?.held[objectGUID] ?? now])),
-      // A position of an earlier version does not say when everything was read.
-      compared: mode === 'changes' ? (before?.compared ?? { at: now, objects: 0, differences: 0 }) : { at: now, objects, differences },
-      served: requests.length > 0 ? requests.map(({ id }) => id) : (before?.served ?? []),
-    };
+    return positionAfter(position, this.#read, this.#before, this.#writes);
   }
 
   async #append(draft: Draft, position: Position | undefined, namingContext = this.#session.namingContext): Promise<ListenerReport[]> {

@@ -1,6 +1,8 @@
 import type { ListenerRequest } from './change-log.ts';
-import type { Learning } from './learning.ts';
-import type { Vector } from './origin.ts';
+import type { DirectorySession } from './directory-source.ts';
+import { type Learning, learning } from './learning.ts';
+import { joined, type Vector } from './origin.ts';
+import { isReadWhole, type Position, type SeenWrite } from './position.ts';
 import type { Deletion, Taking } from './taking.ts';
 import type { DeletionLimit } from './withheld.ts';
 
@@ -51,4 +53,42 @@ export interface Read {
   /** Known accounts that came whole. */
   repeated: number;
   lookedAgain: boolean;
+}
+
+/** How to read next, as long as no position is lost. */
+export function modeOf(
+  position: Position | undefined,
+  stored: Position | undefined,
+  requests: readonly ListenerRequest[],
+  session: DirectorySession,
+  compareEvery: number,
+): Read['mode'] {
+  if (stored?.comparing !== undefined) return 'comparison';
+  if (position === undefined || !isReadWhole(stored)) return 'baseline';
+  if (isReadOtherwise(position, session)) return 'comparison';
+  const { compared, served } = position;
+  const isAsked = requests.some(({ kind, id }) => kind === 'compare' && !served.includes(id));
+  const isDue = compareEvery > 0 && compared !== undefined && Date.now() - Date.parse(compared.at) >= compareEvery;
+  return isAsked || isDue ? 'comparison' : 'changes';
+}
+
+/** Of others, or of other attributes, than the settings say now. */
+function isReadOtherwise({ scope, profile }: Position, session: DirectorySession): boolean {
+  return scope !== (session.scope?.text ?? '') || learning(profile, session.attributes) !== undefined;
+}
+
+/** Where a read that is over leaves the listener, given where the directory says to go on. */
+export function positionAfter(position: Position, read: Read, before: Position | undefined, writes: readonly SeenWrite[]): Position {
+  const { mode, seen, waiting, requests, lookedAgain, objects, differences } = read;
+  const now = new Date().toISOString();
+  const held = lookedAgain ? waiting : new Set([...Object.keys(before?.held ?? {}), ...waiting]);
+  return {
+    ...position,
+    seen: joined(seen, position.seen),
+    recent: [...writes],
+    held: Object.fromEntries([...held].map((objectGUID) => [objectGUID, before?.held[objectGUID] ?? now])),
+    // A position of an earlier version does not say when everything was read.
+    compared: mode === 'changes' ? (before?.compared ?? { at: now, objects: 0, differences: 0 }) : { at: now, objects, differences },
+    served: requests.length > 0 ? requests.map(({ id }) => id) : (before?.served ?? []),
+  };
 }

@@ -10,6 +10,7 @@ import type { ParkingPool } from './parking.ts';
 import { type Decision, decide, type Link, type Repair, type RepairReason, type Situation } from './repair.ts';
 import { meaningOf } from './repair-failures.ts';
 import { Schedule } from './schedule.ts';
+import { situationOf } from './situation.ts';
 import { type Obstacle, Tries } from './tries.ts';
 
 /** Milliseconds after a stop in which it may still become certain that a parked record may be named. */
@@ -173,42 +174,9 @@ export class Repairs {
   }
 
   #situation(systemuserid: string, parkingAccount: string | undefined, records: readonly SystemUser[]): Situation {
-    const repair = this.#repairs.get(systemuserid);
-    const identity = this.#log.identity(repair.objectGUID);
-    const target = this.#target(systemuserid);
-    const record = records.find((found) => found.systemuserid === systemuserid);
-    const holder = records.find(
-      (found) =>
-        found.systemuserid !== systemuserid &&
-        sameName(found.domainname, target) &&
-        (this.#log.linkOfRecord(found.systemuserid)?.objectGUID ?? repair.objectGUID) === repair.objectGUID,
-    );
-    const sharing = repair.sharedWith ? this.#log.identity(repair.sharedWith) : undefined;
-    return {
-      repair,
-      identity,
-      record,
-      sharing: sharing !== undefined && sameName(domainName(sharing), target) ? sharing : undefined,
-      own: this.#own,
-      holder,
-      exchanging: record && !repair.doubtful ? this.#exchanging(repair, record.domainname, target) : undefined,
-      givenAway: record !== undefined && this.#isGivenAway(repair, record),
-      parkingAccount,
-    };
-  }
-
-  /** A record that is on a parking account, or is about to be, and exchanges a name with this one. */
-  #exchanging(repair: Repair, shown: string, target: string): Repair | undefined {
     const parked = this.#pool.users().flatMap((user) => this.#repairs.find(user) ?? []);
-    return parked.find(
-      (other) =>
-        other.systemuserid !== repair.systemuserid &&
-        other.parkingAccount !== null &&
-        (sameName(other.from, target) ||
-          sameName(other.to, shown) ||
-          other.objectGUID === repair.formerHolder ||
-          other.formerHolder === repair.objectGUID),
-    );
+    const place = { log: this.#log, own: this.#own, parked, parkingAccount };
+    return situationOf(this.#repairs.get(systemuserid), this.#target(systemuserid), records, place);
   }
 
   /** Somebody else's record is on this parking account: another one may serve. */
@@ -231,18 +199,6 @@ export class Repairs {
       // Named for a goal that has changed since: whoever has that name now, it was not given by somebody's hand.
       this.#repairs.update(systemuserid, { from: shown });
     }
-  }
-
-  /** The record shows a name that neither it nor its account is known to have had, and that is somebody else's. */
-  #isGivenAway(repair: Repair, { systemuserid, domainname }: SystemUser): boolean {
-    const own = [repair.from, repair.to, repair.parkingAccount, this.#log.linkOfRecord(systemuserid)?.domainname];
-    if (own.some((name) => typeof name === 'string' && sameName(name, domainname))) return false;
-    const [domain, name] = domainname.split('\\');
-    // Not a name of the account's domain at all: a user outside it, one of a domain that is not watched, or somebody's hand.
-    const home = this.#log.identity(repair.objectGUID)?.domain ?? domain;
-    if (domain === undefined || name === undefined || !sameName(domain, home ?? '')) return true;
-    const holder = this.#log.holder(domain, name);
-    return holder !== undefined && holder !== repair.objectGUID;
   }
 
   async #park(systemuserid: string, { account, to }: { account: string; to: string }, shown: string): Promise<boolean> {
