@@ -22,6 +22,8 @@ export interface Taking {
   readonly learning: Learning | undefined;
   /** Not everybody in the directory is, or was, followed. */
   readonly isScoped: boolean;
+  /** The accounts are certain to be gone from the domain of which they are known. */
+  readonly areGone?: boolean;
   readonly via: Observed['via'];
   /** The directory is read for the first time: accounts are learned and nobody is told, so only what is incomplete is read again. */
   readonly isBaseline: boolean;
@@ -55,7 +57,8 @@ export async function take(all: readonly Observation[], taking: Taking): Promise
   const { session, isBaseline, signal } = taking;
   const inside = await whoIsInScope(all, taking);
   const outside = new Set(all.filter(({ objectGUID, deleted }) => deleted !== true && !inside(objectGUID)));
-  const leavers = new Set([...outside].filter(({ objectGUID }) => taking.known.identity(objectGUID)?.domain === session.domain));
+  const isLeaver = (known: Identity | undefined) => known !== undefined && (taking.areGone === true || known.domain === session.domain);
+  const leavers = new Set([...outside].filter(({ objectGUID }) => isLeaver(taking.known.identity(objectGUID))));
   const observations = all.filter((observation) => !outside.has(observation) || leavers.has(observation));
   const doubtful = observations.filter((observation) => leavers.has(observation) || needsWhole(observation, taking));
   const wholes =
@@ -153,12 +156,12 @@ class Taker implements Taken {
 
   /** An account that is known and not in scope. */
   leave({ objectGUID, dn }: WholeObject): void {
-    const { session, view, via, isBaseline } = this.#taking;
+    const { session, view, via, isBaseline, areGone } = this.#taking;
     const before = this.draft.identity(objectGUID);
     if (before === undefined) return;
     const observed = { time: new Date().toISOString(), dc: session.dc, via, dn, origin: null };
     if (isBaseline) this.draft.add(objectGUID, null, []);
-    else if (hasLeft(view)) this.draft.add(objectGUID, null, [leaving(before, observed)]);
+    else if (areGone || hasLeft(view)) this.draft.add(objectGUID, null, [leaving(before, observed)]);
     else this.waiting.push(objectGUID);
   }
 

@@ -98,6 +98,30 @@ describe('an account that is moved to another domain of its forest (SPEC rules 1
     expect(w.log.positions.get('DC=corp')?.recent).toEqual([]);
   });
 
+  test.each([
+    ['the one that it left', true],
+    ['the one that it came to', false],
+  ])('left the scope when it is out of scope there, and is not deleted: %s is read first', async (_, isLeftFirst) => {
+    const w = await twoDomains();
+    w.sales.source.scope = { text: 'nobody new', has: (objectGUID) => objectGUID === w.zoe };
+    await w.start();
+    w.corp.directory.moveTo(w.sales.directory, w.ann);
+    await (isLeftFirst ? w.read(w.corp, w.sales) : w.read(w.sales, w.corp));
+    await passed(2 * MINUTE);
+    expect(w.log.events).toMatchObject([{ kind: 'left-scope', objectGUID: w.ann, before: { domain: 'CORP' }, after: null }]);
+    expect(w.log.positions.get('DC=corp')?.held).toEqual({});
+  });
+
+  test('is created where it comes into scope by that', async () => {
+    const w = await twoDomains();
+    w.corp.source.scope = { text: 'not Ann', has: (objectGUID) => objectGUID !== w.ann };
+    await w.start();
+    w.corp.directory.moveTo(w.sales.directory, w.ann);
+    await w.read(w.corp, w.sales);
+    await passed(2 * MINUTE);
+    expect(w.log.events).toMatchObject([{ kind: 'created', objectGUID: w.ann, before: null, after: { domain: 'SALES' } }]);
+  });
+
   test('is told once when it left no trace', async () => {
     const w = await twoDomains();
     await w.start();
