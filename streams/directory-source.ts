@@ -86,9 +86,10 @@ export interface DirectorySession extends AsyncDisposable {
   /**
    * Reads objects whole, with null for what is not set; tombstones too. Who is not in the answer does not exist or may not be seen.
    *
+   * @param onRefused is told of each that the directory refuses to show, which says nothing of whether it exists
    * @throws DirectoryError
    */
-  readObjects(objectGUIDs: readonly string[]): Promise<ReadonlyMap<string, WholeObject>>;
+  readObjects(objectGUIDs: readonly string[], onRefused?: (objectGUID: string) => void): Promise<ReadonlyMap<string, WholeObject>>;
   /** What this domain controller has seen of the writes on every one, itself included, as of now. @throws DirectoryError */
   vector(): Promise<Vector>;
 }

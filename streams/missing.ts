@@ -13,6 +13,8 @@ export interface LookedUp {
     readonly objectGUID: string;
     /** The domain controller may only not have heard of the account yet. */
     readonly isBehind: boolean;
+    /** The directory did not show it, which says nothing of whether it is there. */
+    readonly isRefused: boolean;
     readonly observed: Observed;
   }[];
 }
@@ -44,7 +46,11 @@ export async function lookUp(
   { seen, shown }: { seen: Vector; shown: Shown },
   signal: AbortSignal,
 ): Promise<LookedUp> {
-  const found = await unlessAborted(session.readObjects(objectGUIDs), signal);
+  const refused = new Set<string>();
+  const found = await unlessAborted(
+    session.readObjects(objectGUIDs, (objectGUID) => refused.add(objectGUID)),
+    signal,
+  );
   const observed: Observed = { time: new Date().toISOString(), dc: session.dc, via: 'comparison', dn: '', origin: null };
   const isBehind = (objectGUID: string) => {
     const creation = known.origins(objectGUID).objectClass;
@@ -54,6 +60,6 @@ export async function lookUp(
   return {
     // That it is alive does not say that it was brought back.
     present: [...found.values()].map(({ objectGUID, dn, seen, deleted }) => ({ objectGUID, dn, seen, ...(deleted && { deleted }) })),
-    absent: absent.map((objectGUID) => ({ objectGUID, isBehind: isBehind(objectGUID), observed })),
+    absent: absent.map((objectGUID) => ({ objectGUID, isBehind: isBehind(objectGUID), isRefused: refused.has(objectGUID), observed })),
   };
 }

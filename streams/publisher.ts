@@ -253,8 +253,8 @@ export class Publisher {
       reports.push(...(await this.#append(draft, undefined)));
       // Other settings hold for those as well of whom nothing is shown.
       draft = await this.#take([...present, ...unread(absent.map(({ objectGUID }) => objectGUID))], reports, signal, { shown });
-      for (const { objectGUID, isBehind, observed } of absent) {
-        if (!read.lossy) reports.push({ type: 'set-aside', objectGUID, dn: '', reason: OUT_OF_SIGHT });
+      for (const { objectGUID, isBehind, isRefused, observed } of absent) {
+        if (!read.lossy || isRefused) reports.push({ type: 'set-aside', objectGUID, dn: '', reason: OUT_OF_SIGHT });
         else if (isBehind) read.waiting.add(objectGUID);
         else read.deletions.set(objectGUID, { objectGUID, observed });
       }
@@ -334,9 +334,9 @@ export class Publisher {
         const { present, absent } = await lookUp(some, this.#session, this.#log, { seen: read.seen, shown }, signal);
         reports.push(...(await this.#append(draft, undefined)));
         draft = await this.#take(present, reports, signal, { shown, overdue });
-        for (const { objectGUID, observed } of absent) {
+        for (const { objectGUID, isRefused, observed } of absent) {
           if (isOfAnother(this.#log.identity(objectGUID), this.#session.domain)) continue;
-          if (overdue) read.deletions.set(objectGUID, { objectGUID, observed });
+          if (overdue && !isRefused) read.deletions.set(objectGUID, { objectGUID, observed });
           else read.waiting.add(objectGUID);
         }
       }

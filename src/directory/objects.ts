@@ -33,6 +33,8 @@ export interface ObjectsSettings {
   readonly names: DomainControllerNames;
   readonly watched: Watched;
   readonly warn: Warn;
+  /** Told of each objectGUID that the server refuses to show. */
+  readonly onRefused: (objectGUID: string) => void;
 }
 
 /**
@@ -69,14 +71,16 @@ type FindSettings = Omit<ObjectsSettings, 'names'>;
 async function findByGuid(
   connection: LdapConnection,
   objectGUIDs: readonly string[],
-  { warn, ...settings }: FindSettings,
+  { warn, onRefused, ...settings }: FindSettings,
 ): Promise<LdapEntry[]> {
   try {
     return await search(connection, objectGUIDs, settings);
   } catch (error) {
     if (!(error instanceof ObjectRefusal)) throw error;
-    if (objectGUIDs.length === 1) {
+    const [only] = objectGUIDs;
+    if (objectGUIDs.length === 1 && only !== undefined) {
       warn(error.message);
+      onRefused(only);
       return [];
     }
   }
@@ -90,6 +94,7 @@ async function findByGuid(
     } catch (error) {
       if (!(error instanceof ObjectRefusal)) throw error;
       warn(error.message);
+      onRefused(objectGUID);
       refused = error;
     }
   }

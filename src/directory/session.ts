@@ -128,13 +128,14 @@ export class LdapSession implements DirectorySession {
     return this.#reader;
   }
 
-  readObjects(objectGUIDs: readonly string[]): Promise<Map<string, WholeObject>> {
+  readObjects(objectGUIDs: readonly string[], onRefused = (_: string) => {}): Promise<Map<string, WholeObject>> {
     const { namingContext } = this;
     return readObjects(this.#control, objectGUIDs, {
       namingContext,
       names: this.#names,
       watched: this.#watched,
       warn: this.#settings.warn,
+      onRefused,
     });
   }
 

@@ -1,4 +1,6 @@
+import { vi } from 'vitest';
 import { type DirectorySettings, ldapDirectorySource } from '../../src/directory/source.ts';
+import { until } from '../support/chain-wait.ts';
 import { FakeDirectory } from '../support/fake-directory.ts';
 import { FakeDomainController } from '../support/fake-domain-controller.ts';
 import { type Answer, type LdapClient, type LdapRequest, LdapServer } from '../support/ldap-server.ts';
@@ -14,6 +16,9 @@ export class FakeListening implements AsyncDisposable {
   readonly warnings: string[] = [];
   /** Awaited before each request is answered. */
   interpose: (request: LdapRequest, client: LdapClient) => void | Promise<void> = () => {};
+  /** Sends what the domain controller answers, or something else. */
+  deliver: (request: LdapRequest, client: LdapClient, messages: readonly Buffer[]) => void = (_, client, messages) =>
+    void client.send(...messages);
   readonly #mark: string;
   #marks = 0;
 
@@ -23,7 +28,12 @@ export class FakeListening implements AsyncDisposable {
     this.server = start.server;
     start.answer = async (request, client) => {
       await this.interpose(request, client);
-      dc.respond(request, client);
+      dc.respond(request, {
+        get closed() {
+          return client.closed;
+        },
+        send: (...messages) => this.deliver(request, client, messages),
+      });
     };
     this.#mark = this.directory.addUser({ sAMAccountName: 'mark' });
   }
@@ -52,4 +62,22 @@ export class FakeListening implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.server[Symbol.asyncDispose]();
   }
+}
+
+/** For `untilSkipping`: time goes on by itself, and whoever looks at a clock sees the true one. */
+export function fakeWaits(): void {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'], shouldAdvanceTime: true });
+}
+
+/** Until that is so; where the listener waits before it tries again, no time passes. */
+export async function untilSkipping(what: string, { reports }: Listening, isSo: () => boolean): Promise<void> {
+  const skipped = new Set<unknown>();
+  await until(what, async () => {
+    const last = reports.at(-1);
+    if (last?.type === 'waiting' && !skipped.has(last)) {
+      skipped.add(last);
+      await vi.advanceTimersByTimeAsync(last.milliseconds);
+    }
+    return isSo();
+  });
 }
