@@ -55,7 +55,7 @@ async function takeThere(
   const some = accounts.filter(({ objectGUID }) => isOverdue(objectGUID, maxLag) === overdue);
   const view = { seen: log.position(session.namingContext)?.seen ?? {}, overdue };
   const via = isComparison ? 'comparison' : session.via;
-  const there = { session, members: undefined, learning: undefined, isScoped: session.scope !== undefined, areGone: true };
+  const there = { session, members: undefined, learning: undefined, areGone: true };
   // Its writes are numbered there: they are none that the asking watch could remember.
   return (await take(some, { ...there, known: log, view, via, isBaseline: false, signal })).draft;
 }

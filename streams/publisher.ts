@@ -177,13 +177,11 @@ export class Publisher {
     const read = this.#read;
     const { session, via } = { session: this.#session, via: read.mode === 'comparison' ? ('comparison' as const) : this.#session.via };
     const view = { seen: read.seen, ...more };
-    const isScoped = session.scope !== undefined || (this.#before?.scope ?? '') !== '';
     const taken = await take(observations, {
       session,
       known: read.known,
       view,
       members,
-      isScoped,
       learning: read.learning,
       via,
       isBaseline: read.mode === 'baseline',

@@ -18,7 +18,7 @@ export function hasLeft({ seen, shown, overdue }: View): boolean {
   return overdue === true || (shown !== undefined && coversAll(shown.vector, seen));
 }
 
-/** An account that appeared in scope and had been in the directory before was not made there: it came in. */
+/** An account that appeared and had been in the directory before was not made: it came into scope, or into sight. */
 export function entering(change: Change, { writes }: WholeObject, { seen }: View): Change {
   const isNew = change.kind === 'created' || change.kind === 'restored';
   const { objectClass: creation, isDeleted } = writes;

@@ -20,8 +20,6 @@ export interface Taking {
   readonly members: ReadonlySet<string> | undefined;
   /** What is watched from now on, and what is not any more: that is nobody's change. */
   readonly learning: Learning | undefined;
-  /** Not everybody in the directory is, or was, followed. */
-  readonly isScoped: boolean;
   /** The accounts are certain to be gone from the domain of which they are known. */
   readonly areGone?: boolean;
   readonly via: Observed['via'];
@@ -240,8 +238,7 @@ class Taker implements Taken {
   }
 
   #inScope(change: Change, whole: WholeObject | undefined): Change {
-    const { isScoped, view } = this.#taking;
-    return isScoped && whole !== undefined ? entering(change, whole, view) : change;
+    return whole === undefined ? change : entering(change, whole, this.#taking.view);
   }
 
   #withOrigin(change: Change, whole: WholeObject | undefined): Change {

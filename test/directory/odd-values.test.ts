@@ -61,7 +61,7 @@ describe('a value that cannot be one', () => {
     fake.directory.modify(nameless, { sAMAccountName: 'named' });
     // It was created long ago as far as the listener knows, so whether it is there is asked once more.
     const named = () => listening.log.events.filter(({ objectGUID }) => objectGUID === nameless);
-    await expect.poll(() => named().map(told)).toEqual([{ kind: 'created', from: undefined, to: 'named', changed: [] }]);
+    await expect.poll(() => named().map(told)).toEqual([{ kind: 'entered-scope', from: undefined, to: 'named', changed: [] }]);
   });
 });
 

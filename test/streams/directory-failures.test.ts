@@ -367,6 +367,6 @@ describe('failures of the directory', () => {
     directory.rename(guid('account', 2), 'x');
     source.wakes.next();
     await passed(SETTINGS.readGap);
-    expect(log.events.at(-1)).toMatchObject({ kind: 'created', after: { sAMAccountName: 'x' } });
+    expect(log.events.at(-1)).toMatchObject({ kind: 'entered-scope', after: { sAMAccountName: 'x' } });
   });
 });
