@@ -175,6 +175,7 @@ async function startParts(
     const all = allOf(controllers);
     const starts = all.map((controller) => start(controller, all.length === 1 ? 'directory' : controller.name));
     (await Promise.allSettled(starts)).map(started);
+    await controllers.replication?.refresh();
     return controllers;
   };
   const startSecondForest = async (seat: LocatedSeat) => {

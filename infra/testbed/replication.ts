@@ -8,6 +8,8 @@ const SETTLE_WITHIN = 60_000;
 // A connection to one that has been restarted is found broken once; two that have just started may have to wait for each other.
 const ATTEMPTS = 4;
 
+class ReplicationPaused extends Error {}
+
 /** What tests and people do to the replication between the domain controllers of one domain. Left alone it takes a second or two. */
 export class Replication {
   readonly #site: Site;
@@ -52,6 +54,17 @@ export class Replication {
     }
   }
 
+  /** Each hears of the others: those that were made long ago would count as out of touch until they pull by themselves. */
+  async refresh(): Promise<void> {
+    for (const to of this.#all.filter(({ readOnly }) => !readOnly)) {
+      for (const from of this.#sources(to)) {
+        await this.#pull(to, from).catch((error: unknown) => {
+          if (!(error instanceof ReplicationPaused)) throw error;
+        });
+      }
+    }
+  }
+
   async #lagging(): Promise<(readonly [to: Directory, from: Directory])[]> {
     const pairs = this.#all.flatMap((to) => this.#sources(to).map((from) => [to, from] as const));
     const late = await Promise.all(pairs.map(([to, from]) => lags(this.#up(to), this.#up(from))));
@@ -70,7 +83,7 @@ export class Replication {
         return await this.#drs(to, 'replicate', this.#up(to).hostName, this.#up(from).hostName, to.namingContext, ...how);
       } catch (error) {
         if (says(error, 'WERR_DS_DRA_SINK_DISABLED')) {
-          throw new Error(`${to.name} lacks changes of ${from.name}, and its replication is paused`, { cause: error });
+          throw new ReplicationPaused(`${to.name} lacks changes of ${from.name}, and its replication is paused`, { cause: error });
         }
         if (attempt === ATTEMPTS || !says(error, 'DsReplicaSync failed')) {
           throw error;

@@ -204,13 +204,16 @@ class LdapDirectorySource implements DirectorySource {
     const { maxLag, probeEvery } = this.#settings;
     const ended = new AbortController();
     void connection.lost.then(() => ended.abort());
+    // The number of the one in use counts also what it only passed on, and in a quiet domain nobody hears of that for long. Of what was
+    // written there the other one may lag behind: what is older than known is not told.
+    const { [here.invocationId]: _, ...elsewhere } = here.vector;
     const probe = async ({ endpoint }: Candidate): Promise<string> =>
       attempt(endpoint, await this.#access(), ended.signal, async (connect) => {
         const better = await this.#check(connect, []);
         await using _ = better.connection;
         if (better.here.invocationId === here.invocationId) throw new Unfit('unavailable', here.dc, 'it is the one in use');
         checkLag(better.here, find(better.here.namingContext), maxLag);
-        checkCovers(better.here, here.vector);
+        checkCovers(better.here, elsewhere);
         return better.here.dc;
       });
     // A read of everything that was cut off would begin anew.

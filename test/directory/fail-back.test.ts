@@ -216,9 +216,10 @@ describe('a session on a domain controller that is not the best', () => {
   });
 
   it('does not go back to one that has not caught up', async () => {
-    const head = { replUpToDateVector: [vectorOf([{ n: 2, usn: 3_999, at: Date.now() }])] };
+    const third = (usn: number) => ({ replUpToDateVector: [vectorOf([{ n: 3, usn, at: Date.now() }])] });
+    const head = third(3_999);
     await using one = await ScriptedDc.start(1, { head });
-    await using two = await ScriptedDc.start(2); // has come to 4000
+    await using two = await ScriptedDc.start(2, { head: third(4_000) });
     const both = source([one, two]);
     one.refuse();
     await using session = await both.open(readBefore, NEVER);
@@ -227,7 +228,7 @@ describe('a session on a domain controller that is not the best', () => {
     const { logons } = one;
     await expect.poll(() => one.logons, { timeout: 10_000 }).toBeGreaterThan(logons + 10);
     expect(await Promise.race([end, 'still open'])).toBe('still open');
-    head.replUpToDateVector = [vectorOf([{ n: 2, usn: 4_000, at: Date.now() }])];
+    Object.assign(head, third(4_000));
     expect(await end).toMatchObject({ failure: 'preferred' });
   });
 
