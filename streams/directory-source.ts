@@ -37,6 +37,8 @@ export type Resume =
       readonly lossy?: boolean;
       /** The domain controller itself was put back to an earlier state. */
       readonly rolledBack?: boolean;
+      /** It is another domain under the same name, in which nothing that was seen before can still turn up. */
+      readonly rebuilt?: boolean;
     };
 
 /** Which accounts are followed where it is not everybody. What decides it can change without any change of the accounts. */

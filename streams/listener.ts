@@ -206,7 +206,7 @@ async function beginning(session: DirectorySession, watched: Watched, log: Liste
   if (stored?.comparing !== undefined) return { position: undefined, loss: undefined, reason: stored.comparing.reason };
   const lost = (reason: string, more: Partial<Loss> = {}): Beginning => ({
     position: undefined,
-    loss: { reason, lossy: false, rolledBack: false, ...more },
+    loss: { reason, lossy: false, rolledBack: false, rebuilt: false, ...more },
     reason,
   });
   if (stored === undefined && log.knows(domain)) {
@@ -215,7 +215,8 @@ async function beginning(session: DirectorySession, watched: Watched, log: Liste
   if (!isReadWhole(stored)) return { position: undefined, loss: undefined, reason: 'first start' };
   if (watched.positionRefused) return lost('the directory refused the position');
   if (resume.position === undefined) {
-    return lost(resume.reason, { lossy: resume.lossy === true, rolledBack: resume.rolledBack === true });
+    const { lossy = false, rolledBack = false, rebuilt = false } = resume;
+    return lost(resume.reason, { lossy, rolledBack, rebuilt });
   }
   const { position, changed } = resume;
   const recent = stillWatched(position.recent, session.attributes);

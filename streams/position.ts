@@ -41,8 +41,11 @@ export const Position = z.object({
   readAt: z.string().default(''),
   /** When everything was read last and what came of it; of the first read nothing is told. */
   compared: z.object({ at: z.iso.datetime(), objects: z.int(), differences: z.int() }).optional(),
-  /** From when it is noticed that everything has to be compared until that is done. Lossy: who is not found any more is gone. */
-  comparing: z.object({ reason: z.string(), lossy: z.boolean() }).optional(),
+  /**
+   * From when it is noticed that everything has to be compared until that is done. Lossy: who is not found any more is gone; rebuilt: it is
+   * another domain under the same name.
+   */
+  comparing: z.object({ reason: z.string(), lossy: z.boolean(), rebuilt: z.boolean().optional() }).optional(),
   /** Deletions that are not reported until a person accepts them. */
   withheld: z.object({ deletions: z.int(), digest: z.string(), since: z.iso.datetime() }).optional(),
   /** The last requests that were served. */

@@ -134,6 +134,7 @@ export class Publisher {
     return {
       mode,
       lossy: (stored?.comparing ?? this.#loss)?.lossy ?? false,
+      rebuilt: (stored?.comparing ?? this.#loss)?.rebuilt ?? false,
       seen: this.#seenBefore(),
       found: new Set(),
       deletions: new Map(),
@@ -151,16 +152,21 @@ export class Publisher {
   }
 
   #seenBefore(): Vector {
-    const seen = { ...this.#before?.seen };
+    const seen = this.#loss?.rebuilt ? {} : { ...this.#before?.seen };
     if (this.#loss?.rolledBack) delete seen[this.#session.invocationId];
     return seen;
   }
 
   /** Stays in the log until everything has been compared, also over a restart; it is told once. */
-  async #tellLoss({ reason, lossy }: Loss): Promise<ListenerReport[]> {
+  async #tellLoss({ reason, lossy, rebuilt }: Loss): Promise<ListenerReport[]> {
     const { namingContext, dc } = this.#session;
     const before = this.#before ?? begun(namingContext, dc);
-    const position = { ...before, seen: this.#seenBefore(), comparing: { reason, lossy } };
+    const position = {
+      ...before,
+      seen: this.#seenBefore(),
+      comparing: { reason, lossy, ...(rebuilt && { rebuilt }) },
+      ...(rebuilt && { held: {} }),
+    };
     const notice = { kind: 'position-lost', namingContext, dc, reason, time: new Date().toISOString() } as const;
     await this.#log.append({ namingContext, changes: [], identities: new Map(), notices: [notice], position });
     this.#position = position;
@@ -236,6 +242,7 @@ export class Publisher {
         reason: `${this.#session.dc} did not understand the position and answered with everything`,
         lossy: false,
         rolledBack: false,
+        rebuilt: false,
       };
     }
     return reports;
@@ -253,7 +260,7 @@ export class Publisher {
       draft = await this.#take([...present, ...unread(absent.map(({ objectGUID }) => objectGUID))], reports, signal, { shown });
       for (const { objectGUID, isBehind, isRefused, observed } of absent) {
         if (!read.lossy || isRefused) reports.push({ type: 'set-aside', objectGUID, dn: '', reason: OUT_OF_SIGHT });
-        else if (isBehind) read.waiting.add(objectGUID);
+        else if (isBehind && !read.rebuilt) read.waiting.add(objectGUID);
         else read.deletions.set(objectGUID, { objectGUID, observed });
       }
     }

@@ -27,6 +27,8 @@ export interface Loss {
   readonly lossy: boolean;
   /** The domain controller was put back to an earlier state: what it had written itself says nothing any more. */
   readonly rolledBack: boolean;
+  /** It is another domain under the same name: nothing that was seen in the old one can still turn up. */
+  readonly rebuilt: boolean;
 }
 
 /** One read of a directory, page by page. */
@@ -35,6 +37,8 @@ export interface Read {
   readonly mode: 'baseline' | 'changes' | 'comparison';
   /** Of a comparison: who is not found any more is gone. */
   readonly lossy: boolean;
+  /** Of a comparison: with what is known of another domain that had this name before. */
+  readonly rebuilt: boolean;
   /** What had been seen before it began. */
   readonly seen: Vector;
   /** Who was in it, where it goes through everything. */

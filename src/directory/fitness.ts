@@ -42,6 +42,8 @@ export function checkServes({ dc, replication }: DomainController): void {
  */
 export function checkLag(here: DomainController, stored: Position | undefined, maxLag: number): void {
   if (stored === undefined || !showsVector(here)) return;
+  // What was seen in a domain that had the same name before, none of this one lacks.
+  if (stored.domainSid !== '' && here.domainSid !== '' && stored.domainSid !== here.domainSid) return;
   const { lastHeard, now } = here.replication;
   for (const [invocationId, usn] of Object.entries(stored.seen)) {
     // Of its own writes it lacks none, unless it was rolled back, which the stored position tells.

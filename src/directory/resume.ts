@@ -35,7 +35,9 @@ export function resumeFrom(
   if (stored === undefined) return { position: undefined, reason: 'first start' };
   const rolledBack = wasRolledBack(stored, here);
   if (rolledBack !== undefined) return { position: undefined, reason: rolledBack, lossy: true, rolledBack: true };
-  const forgetful = ofAnotherDomain(stored, here) ?? wasRestored(stored, here) ?? tooOld(stored, here, now);
+  const rebuilt = ofAnotherDomain(stored, here);
+  if (rebuilt !== undefined) return { position: undefined, reason: rebuilt, lossy: true, rebuilt: true };
+  const forgetful = wasRestored(stored, here) ?? tooOld(stored, here, now);
   if (forgetful !== undefined) return { position: undefined, reason: forgetful, lossy: true };
   const reason = ofAnotherMethod(stored, method) ?? ofAnotherBase(stored, method, followed) ?? notReplicated(stored, here, method);
   if (reason !== undefined) return { position: undefined, reason };

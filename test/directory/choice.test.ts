@@ -165,6 +165,13 @@ describe('the choice of a domain controller', () => {
       expect(session.passedOver).toEqual([]);
     });
 
+    it('takes it when what it lacks is of a domain that had the same name before', async () => {
+      await using two = await lagging(2, 3_999, 2 * HOUR);
+      const before = storedPosition({ ...stored, domainSid: 'S-1-5-21-9-9-9' });
+      await using session = await source([two]).open(() => before, NEVER);
+      expect(session).toMatchObject({ passedOver: [], resume: { rebuilt: true } });
+    });
+
     it('looks at what was read of every domain controller', async () => {
       const elsewhere = storedPosition({ seen: { [invocationId(1).text]: '3000', [invocationId(9).text]: '70' } });
       await using two = await lagging(2, 3_999, 0);

@@ -1,5 +1,6 @@
 import { vi } from 'vitest';
 import { type DirectorySettings, ldapDirectorySource } from '../../src/directory/source.ts';
+import type { ReadingSettings } from '../../streams/reading.ts';
 import { until } from '../support/chain-wait.ts';
 import { FakeDirectory } from '../support/fake-directory.ts';
 import { FakeDomainController } from '../support/fake-domain-controller.ts';
@@ -45,14 +46,14 @@ export class FakeListening implements AsyncDisposable {
     return new FakeListening(dc, Object.assign(start, { server }));
   }
 
-  listener(more: Partial<DirectorySettings> = {}, log = new MemoryChangeLog()): Promise<Listening> {
+  listener(more: Partial<DirectorySettings> = {}, log = new MemoryChangeLog(), settings?: ReadingSettings): Promise<Listening> {
     const source = ldapDirectorySource(settingsFor(this.server, { warn: (warning) => this.warnings.push(warning), ...more }));
     const mark = async () => {
       const mail = `mark${++this.#marks}@example.test`;
       this.directory.modify(this.#mark, { mail });
       return ({ known }: Listening['log']) => known.identity(this.#mark)?.mail === mail;
     };
-    return new Listening(source, this.#mark, mark, log).start();
+    return new Listening(source, this.#mark, mark, log, settings).start();
   }
 
   dn(cn: string): string {

@@ -96,13 +96,18 @@ describe('says that the position is lost (SPEC rule 5)', () => {
   it.each<[string, PositionInput, DomainController?]>([
     ['restored', { ...stored, invocationId: OTHER }],
     ['restored', { ...stored, invocationId: OTHER }, knowing],
-    ['naming context', { ...stored, namingContext: 'DC=other' }],
-    ['built anew', { ...stored, domainSid: 'S-1-5-21-4-5-6' }],
     ['remembers deletions for 60 days', { ...stored, readAt: new Date(NOW - 61 * DAY).toISOString() }],
     ['remembers deletions for 2 days', stored, { ...here, tombstoneLifetime: 2 * DAY }],
     ['remembers deletions for 60 days', { ...stored, flags: 1, readAt: new Date(NOW - 61 * DAY).toISOString() }],
   ])('%s, and that who is not found any more is gone', (reason, position, at) => {
     expect(resume(position, at)).toEqual({ position: undefined, reason: expect.stringContaining(reason), lossy: true });
+  });
+
+  it.each<[string, PositionInput]>([
+    ['naming context', { ...stored, namingContext: 'DC=other' }],
+    ['built anew', { ...stored, domainSid: 'S-1-5-21-4-5-6' }],
+  ])('%s, and that nothing of it can still turn up', (reason, position) => {
+    expect(resume(position)).toEqual({ position: undefined, reason: expect.stringContaining(reason), lossy: true, rebuilt: true });
   });
 
   it.each<[PositionInput, DomainController?]>([

@@ -150,6 +150,11 @@ export class FakeDirectory {
     this.#write(objectGUID, this.#withoutMost(this.object(objectGUID)));
   }
 
+  /** As the garbage collection does with what was deleted long ago. */
+  forget(objectGUID: string): void {
+    this.#objects.delete(objectGUID);
+  }
+
   restore(objectGUID: string, dn: string): void {
     const object = this.#objects.get(objectGUID);
     if (object === undefined || !isDeleted(object)) throw new Error(`no deleted object ${objectGUID}`);
