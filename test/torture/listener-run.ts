@@ -57,7 +57,7 @@ export async function runListener(pair: Pair, seed: number, changes: number, fol
     await quiet(world, spoiled);
     const { dc } = (await listener.position(pair.namingContext)) ?? {};
     await listener.stop();
-    const read = pair.all.find(({ directory }) => directory.hostName === dc) ?? pair.all[0];
+    const read = pair.all.find(({ directory }) => directory.hostName === dc?.toLowerCase()) ?? pair.all[0];
     const directory = await identitiesOf(pair, read);
     const other = await identitiesOf(pair, pair.other(read));
     if (!spoiled && !isDeepStrictEqual(directory, other)) faults.push('the domain controllers differ: nothing can be said');
@@ -103,7 +103,7 @@ async function torture(world: World, changes: number, rollsBack: boolean): Promi
     }
     if (rollsBack && world.rolledBack === undefined && accounts.count > (2 * changes) / 3) {
       await victim.up();
-      world.rolledBack = { invocationId: victim.invocationId, from: saved, to: journal.order };
+      world.rolledBack = { invocationId: victim.invocationId, from: saved, usn: await (await victim.admin()).highestCommittedUSN() };
       await victim.rollBack(SAVED);
       world.note(`${victim.name} was rolled back`);
     }

@@ -4,12 +4,16 @@ import { named } from './checks.ts';
 import type { Held, Journal } from './journal.ts';
 import { isNewerStamp } from './object-state.ts';
 
-/** A domain controller that was rolled back: what was written there in between may be lost. */
+/**
+ * A domain controller that was rolled back: what was written there in between may be lost, and so may be what it wrote afterwards under
+ * numbers that it had used before, since the other one takes that for something it has already.
+ */
 export interface RolledBack {
   readonly invocationId: string;
-  /** Of the journal. */
+  /** Of the journal, when its database was saved. */
   readonly from: number;
-  readonly to: number;
+  /** The highest number that it had given out. */
+  readonly usn: bigint;
 }
 
 /** What excuses an older value after a newer one. */
@@ -24,7 +28,10 @@ export function faultsOfOrder(events: readonly LogEvent[], journal: Journal, { r
   const faults: string[] = [];
   const told = new Told(journal);
   const isLost = ({ stamp, order }: Held) =>
-    rolledBack !== undefined && stamp.invocationId === rolledBack.invocationId && order > rolledBack.from && order <= rolledBack.to;
+    rolledBack !== undefined &&
+    stamp.invocationId === rolledBack.invocationId &&
+    order > rolledBack.from &&
+    BigInt(stamp.usn) <= rolledBack.usn;
   for (const event of events) {
     if (isNotice(event)) continue;
     for (const attribute of attributesOf(event)) {
@@ -37,7 +44,9 @@ export function faultsOfOrder(events: readonly LogEvent[], journal: Journal, { r
         continue;
       }
       const before = told.last(event.objectGUID, attribute);
-      const isExcused = before !== undefined && (isLost(before) || (forgot && LIFE.includes(attribute)));
+      // A deletion that was lost, or not heard of, makes an account look new.
+      const isBack = LIFE.includes(attribute) && (forgot || rolledBack !== undefined);
+      const isExcused = before !== undefined && (isLost(before) || isBack);
       if (!told.tell(event, attribute) && !isExcused)
         faults.push(`${named(event)}: ${attribute} ${value} is older than ${before?.value}, which was told before`);
     }
