@@ -194,7 +194,7 @@ export class Publisher {
       signal,
     });
     for (const { objectGUID } of observations) {
-      if (read.mode !== 'changes') read.found.add(objectGUID);
+      if (read.mode === 'comparison') read.found.add(objectGUID);
       read.deletions.delete(objectGUID);
       read.waiting.delete(objectGUID);
     }

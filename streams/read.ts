@@ -41,7 +41,7 @@ export interface Read {
   readonly rebuilt: boolean;
   /** What had been seen before it began. */
   readonly seen: Vector;
-  /** Who was in it, where it goes through everything. */
+  /** Who was in it, where it is a comparison. */
   readonly found: Set<string>;
   readonly deletions: Map<string, Deletion>;
   readonly waiting: Set<string>;
