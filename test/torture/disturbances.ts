@@ -30,9 +30,10 @@ const DISTURBANCES: readonly Disturbance[] = [
   },
   {
     weight: 3,
-    disturb: async ({ pair, random, journal }) => {
+    disturb: async ({ pair, random, journal, rolledBack }) => {
       const to = random.pick(pair.all);
-      if (pair.all.some(({ isUp }) => !isUp)) return undefined;
+      // After a roll-back that can be impossible.
+      if (rolledBack !== undefined || pair.all.some(({ isUp }) => !isUp)) return undefined;
       await pair.pull(to, journal);
       return `${to.name} has pulled`;
     },

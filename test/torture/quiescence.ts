@@ -1,4 +1,5 @@
 import { until } from '../support/chain-wait.ts';
+import type { Controller } from './controller.ts';
 import { acceptWithheld, compare } from './requests.ts';
 import type { World } from './world.ts';
 
@@ -9,25 +10,26 @@ const EVERY = 50;
 const HELD_FOR = 1_000;
 
 /**
- * On domain controllers that are up and have replicated: the listener has read all of it, and nothing waits any more, neither for a
- * domain controller nor for a person.
+ * The listener has read all that is written on domain controllers which are up and have replicated, and nothing waits any more, neither
+ * for a domain controller nor for a person.
  *
- * @param lost what a roll-back lost comes back from nowhere: then everything is compared, and what waits is taken for true
+ * @param only after a roll-back: the one that is left. What was lost comes back from nowhere, so everything is compared, and what waits
+ * is taken for true.
  */
-export async function quiet(world: World, lost: boolean): Promise<void> {
+export async function quiet(world: World, only?: Controller): Promise<void> {
   const { pair, listener, journal } = world;
   const { namingContext } = pair;
   if (!listener.isRunning) await listener.start();
-  const marks = await Promise.all(pair.all.map((each) => pair.mark(each, journal)));
-  await pair.bed.replication.settled();
+  const marks = await Promise.all((only ? [only] : pair.all).map((each) => pair.mark(each, journal)));
+  if (only === undefined) await pair.bed.replication.settled();
   const caughtUp = async () => {
     await restarted(world);
     await acceptWithheld(world);
     return await listener.look(async (known) => marks.every(({ objectGUID, mail }) => known.identity(objectGUID)?.mail === mail));
   };
   await until('the listener has read what was written last', caughtUp, WITHIN, EVERY);
-  if (lost) await listener.start({ maxLag: 0 });
-  const asked = lost ? await compare(world) : undefined;
+  if (only !== undefined) await listener.start({ maxLag: 0 });
+  const asked = only === undefined ? undefined : await compare(world);
   let held = performance.now();
   const drained = async () => {
     await restarted(world);
