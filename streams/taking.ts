@@ -1,10 +1,10 @@
 import type { Change, Observed } from './change.ts';
-import type { KnownAccounts } from './change-log.ts';
-import { detect, type KnownIdentities } from './detector.ts';
+import { detect } from './detector.ts';
 import { type DirectorySession, UnusableObject, type WholeObject, type Write } from './directory-source.ts';
 import { Draft } from './draft.ts';
 import { type Identity, sameName } from './identity.ts';
 import { type Learning, relearned, relearnedOrigins } from './learning.ts';
+import { type Known, lookedUpOnce } from './looked-up-once.ts';
 import type { Observation } from './observation.ts';
 import { unlessAborted } from './operators.ts';
 import type { Origins } from './origin.ts';
@@ -14,7 +14,7 @@ import { originOf, settle, type View } from './settle.ts';
 
 export interface Taking {
   readonly session: DirectorySession;
-  readonly known: KnownIdentities & Pick<KnownAccounts, 'origins'>;
+  readonly known: Known;
   readonly view: View;
   /** Everybody who is in scope, where that has been asked already. */
   readonly members: ReadonlySet<string> | undefined;
@@ -51,7 +51,8 @@ export interface Deletion {
  * Compares observations with what is known. What differs is read again from the directory, all of it at once and together with the
  * writes that the values come from: that gives each change its origin, and tells what is new from what is old.
  */
-export async function take(all: readonly Observation[], taking: Taking): Promise<Taken> {
+export async function take(all: readonly Observation[], { known, ...more }: Taking): Promise<Taken> {
+  const taking: Taking = { known: lookedUpOnce(known), ...more };
   const { session, isBaseline, signal } = taking;
   const inside = await whoIsInScope(all, taking);
   const outside = new Set(all.filter(({ objectGUID, deleted }) => deleted !== true && !inside(objectGUID)));
