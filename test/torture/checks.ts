@@ -39,11 +39,14 @@ export function faultsOfHistory({ baseline, directory, events, known, outOfSight
   return faults;
 }
 
+const APPEARING = ['created', 'restored', 'entered-scope'];
+const DISAPPEARING = ['deleted', 'left-scope'];
+
 /** An event says what differs, all of it and nothing else. */
 function faultsOfDifference(change: ChangeEvent): string[] {
   const { kind, before, after, changed } = change;
   if (before === null || after === null) {
-    const isRight = before === null ? after !== null && ['created', 'restored'].includes(kind) : kind === 'deleted';
+    const isRight = before === null ? after !== null && APPEARING.includes(kind) : DISAPPEARING.includes(kind);
     return isRight && changed.length === 0 ? [] : [`${named(change)}: from ${show(before)} to ${show(after)}`];
   }
   const differing = [...new Set([...Object.keys(before), ...Object.keys(after)])].filter((key) => before[key] !== after[key]);

@@ -63,7 +63,8 @@ export async function readIdentities(client: Client, namingContext: string, doma
   return new Map(
     searchEntries.map((entry): [string, Identity] => {
       const { objectGUID, values } = stateOf(entry);
-      const { enabled, sAMAccountName = '', ...profile } = values;
+      // Whom an ordinary search shows is alive, also where a conflict left the place or the mark of a deleted one.
+      const { enabled, sAMAccountName = '', isDeleted: _, ...profile } = values;
       const objectSid = sidTextOf(entry.objectSid as Buffer);
       return [objectGUID, { objectGUID, objectSid, domain, sAMAccountName, enabled: enabled === 'true', ...profile }];
     }),

@@ -37,10 +37,12 @@ export function faultsOfOrder(events: readonly LogEvent[], journal: Journal, { r
     for (const attribute of attributesOf(event)) {
       const all = journal.of(event.objectGUID, attribute);
       const value = toldValue(event, attribute);
-      // Of those that were there before the run nothing was noted; and what was lost was never there.
-      if (all.length === 0 || (rolledBack !== undefined && value === undefined)) continue;
+      // Of those that were there before the run nothing was noted.
+      if (all.length === 0) continue;
       if (attribute !== 'objectClass' && !all.some((held) => held.value === value)) {
-        faults.push(`${named(event)}: ${attribute} never was ${value}`);
+        // What was lost was never there.
+        if (rolledBack !== undefined && value === undefined) told.forget(event.objectGUID, attribute);
+        else faults.push(`${named(event)}: ${attribute} never was ${value}`);
         continue;
       }
       const before = told.last(event.objectGUID, attribute);
@@ -50,6 +52,7 @@ export function faultsOfOrder(events: readonly LogEvent[], journal: Journal, { r
       if (!told.tell(event, attribute) && !isExcused)
         faults.push(`${named(event)}: ${attribute} ${value} is older than ${before?.value}, which was told before`);
     }
+    if (SIGHT.includes(event.kind) && !forgot && rolledBack === undefined) faults.push(`${named(event)}: nobody was ever out of sight`);
     const isUndone = rolledBack !== undefined && (event.observed.origin ?? null) === null;
     if (!isUndone) faults.push(...faultsOfOrigin(event, journal));
     told.follow(event);
@@ -57,6 +60,8 @@ export function faultsOfOrder(events: readonly LogEvent[], journal: Journal, { r
   return faults;
 }
 
+/** There is no scope, so only a deletion that was lost or forgotten can look like this. */
+const SIGHT = ['entered-scope', 'left-scope'];
 /** Of birth and death. */
 const LIFE = ['objectClass', 'isDeleted'];
 const VALUES = ['sAMAccountName', 'userPrincipalName', 'displayName', 'givenName', 'sn', 'mail', 'enabled'];
@@ -90,11 +95,15 @@ class Told {
     return later.length > 0;
   }
 
+  forget(objectGUID: string, attribute: string): void {
+    this.#last.delete(`${objectGUID} ${attribute}`);
+  }
+
   /** Of whoever is gone nothing is known any more; of whoever is there again everything is told. */
   follow(event: ChangeEvent): void {
     if (event.before !== null && event.after !== null) return;
     for (const attribute of VALUES) {
-      this.#last.delete(`${event.objectGUID} ${attribute}`);
+      this.forget(event.objectGUID, attribute);
       // Of what was never set there is no write.
       if (toldValue(event, attribute) !== undefined) this.tell(event, attribute);
     }
