@@ -45,7 +45,7 @@ async function main(args: readonly string[]): Promise<number> {
     .option('--json', 'as JSON')
     .action(async ({ json }: { json?: true }) => {
       const { configuration } = loaded();
-      await using log = changeLog(configuration, createLogger({ level: 'error', format: 'auto' }), { look: true });
+      await using log = await changeLog(configuration, createLogger({ level: 'error', format: 'auto' }), { look: true });
       const status = await log.status();
       console.log(json ? describeAsJson(status) : describeStatus(status, log.name));
     });
@@ -58,7 +58,7 @@ async function main(args: readonly string[]): Promise<number> {
     .action(async ({ dryRun, namingContext }: { dryRun?: true; namingContext?: string }) => {
       const { configuration } = loaded();
       const logger = createLogger({ level: 'error', format: 'auto' });
-      await using log = changeLog(configuration, logger, { look: true });
+      await using log = await changeLog(configuration, logger, { look: true });
       if (dryRun) await printDifferences(configuration, log, logger, namingContext);
       else await compare(log, namingContext);
     });
@@ -69,7 +69,7 @@ async function main(args: readonly string[]): Promise<number> {
     .action(async ({ namingContext }: { namingContext?: string }) => {
       const { configuration } = loaded();
       const logger = createLogger({ level: 'error', format: 'auto' });
-      await using log = changeLog(configuration, logger, { look: true });
+      await using log = await changeLog(configuration, logger, { look: true });
       await acceptDeletions(log, namingContext);
     });
   program

@@ -4,17 +4,17 @@ import type { ChangeLog } from '../../streams/change-log.ts';
 import type { CustomerEngagement } from '../../streams/customer-engagement.ts';
 import type { DirectorySource } from '../../streams/directory-source.ts';
 import type { ReadingSettings } from '../../streams/reading.ts';
-import { KafkaLog } from '../changelog/kafka/kafka-log.ts';
-import { SqliteLog } from '../changelog/sqlite/sqlite-log.ts';
 import { ConfigurationError } from '../config/load.ts';
 import type { Configuration } from '../config/schema.ts';
-import { type Authentication, basic, bearer } from '../customer-engagement/authentication.ts';
-import { customerEngagement } from '../customer-engagement/client.ts';
+import type { Authentication } from '../customer-engagement/authentication.ts';
 import { trustedCertificates } from '../directory/endpoint.ts';
 import { ldapDirectorySource } from '../directory/source.ts';
 import type { Logger } from './logger.ts';
 
-/** The parts that the settings ask for; nothing is connected yet. What only shows to be wrong here is a ConfigurationError too. */
+/**
+ * The parts that the settings ask for; nothing is connected yet. What only shows to be wrong here is a ConfigurationError too. Code is
+ * loaded with the part that needs it: the clients of what a process does not talk to are some ten megabytes of memory each.
+ */
 
 export function directorySources({ directories, listener }: Configuration, log: Logger): DirectorySource[] {
   const { maxLag, attributes } = listener;
@@ -39,15 +39,17 @@ export function readingSettings({ listener }: Configuration): ReadingSettings {
 }
 
 /** @param look for a look, or to ask the listener for something: leaves no file behind, and others may be at work meanwhile */
-export function changeLog(configuration: Configuration, log: Logger, { look = false } = {}): ChangeLog {
+export async function changeLog(configuration: Configuration, log: Logger, { look = false } = {}): Promise<ChangeLog> {
   const { stateDirectory } = configuration;
   const { kafka, sqlite } = configuration.log;
   if (kafka === undefined) {
+    const { SqliteLog } = await import('../changelog/sqlite/sqlite-log.ts');
     const file = resolve(stateDirectory, sqlite?.file ?? 'namesake.db');
     return made('log.sqlite.file', () => new SqliteLog(file, { create: !look }));
   }
   const { brokers, topicPrefix, tls, sasl, allowClearText, retention, partitions, replicationFactor } = kafka;
   checkCaFile('log.kafka.tls.caFile', tls?.caFile);
+  const { KafkaLog } = await import('../changelog/kafka/kafka-log.ts');
   return new KafkaLog(
     {
       brokers,
@@ -68,7 +70,12 @@ export function changeLog(configuration: Configuration, log: Logger, { look = fa
   );
 }
 
-export function organizations(configuration: Configuration, log: Logger): CustomerEngagement[] {
+export async function organizations(configuration: Configuration, log: Logger): Promise<CustomerEngagement[]> {
+  if (configuration.organizations.length === 0) return [];
+  const { customerEngagement } = await import('../customer-engagement/client.ts');
+  const { basic, bearer } = await import('../customer-engagement/authentication.ts');
+  const authentication = (auth: Configuration['organizations'][number]['auth']): Authentication =>
+    auth.method === 'bearer' ? bearer(secret(auth.token, auth.tokenFile)) : basic(auth.user, secret(auth.password, auth.passwordFile));
   return configuration.organizations.map(({ name, url, apiVersion, caFile, allowClearText, deadline, auth, parkingAccounts }, index) => {
     const connections = parkingAccounts.length;
     checkCaFile(`organizations.${index}.caFile`, caFile);
@@ -89,15 +96,6 @@ function made<Part>(path: string, make: () => Part): Part {
     return make();
   } catch (error) {
     throw new ConfigurationError([`${path}: ${error instanceof Error ? error.message : String(error)}`]);
-  }
-}
-
-function authentication(auth: Configuration['organizations'][number]['auth']): Authentication {
-  switch (auth.method) {
-    case 'bearer':
-      return bearer(secret(auth.token, auth.tokenFile));
-    case 'basic':
-      return basic(auth.user, secret(auth.password, auth.passwordFile));
   }
 }
 

@@ -28,7 +28,7 @@ export async function serve(configuration: Configuration, roles: Roles, log: Log
   const begun = performance.now();
   const forced = forcedExit(stop, log);
   const narrator = new Narrator(log);
-  const { changes, engagements, sources } = build(configuration, roles, log);
+  const { changes, engagements, sources } = await build(configuration, roles, log);
   const doing = [roles.listen ? 'listen' : '', roles.repair ? 'repair' : ''].filter(Boolean).join(' and ');
   log.info({ log: changes.name }, `starting to ${doing}, log on ${changes.name}`);
   const tasks = [
@@ -68,14 +68,14 @@ export async function serve(configuration: Configuration, roles: Roles, log: Log
  *
  * @throws ConfigurationError for settings that only show to be wrong when a part is made of them
  */
-function build(configuration: Configuration, roles: Roles, log: Logger) {
+async function build(configuration: Configuration, roles: Roles, log: Logger) {
   if (roles.repair && !roles.listen && configuration.organizations.length === 0) {
     throw new ConfigurationError(['organizations: expected at least one to repair']);
   }
   return {
-    engagements: roles.repair ? organizations(configuration, log) : [],
+    engagements: roles.repair ? await organizations(configuration, log) : [],
     sources: roles.listen ? directorySources(configuration, log) : [],
-    changes: changeLog(configuration, log),
+    changes: await changeLog(configuration, log),
   };
 }
 
