@@ -40,7 +40,7 @@ export class StateStore implements KnownAccounts, Disposable {
         if (!this.isEmpty) this.#checkSchema(file, this.meta('schema'));
         return;
       }
-      this.database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${durable ? 'FULL' : 'NORMAL'}; PRAGMA cache_size = -16000;`);
+      this.database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${durable ? 'FULL' : 'NORMAL'}; PRAGMA cache_size = -4000;`);
       this.transaction(() => {
         this.database.exec(SCHEMA);
         this.#checkSchema(file, this.meta('schema') ?? SCHEMA_VERSION);
