@@ -19,6 +19,8 @@ export interface NamesakeOptions {
   /** Laid over the configuration, top keys whole; what they replace the bed need not have. */
   readonly settings?: Readonly<Record<string, unknown>>;
   readonly env?: Readonly<Record<string, string>>;
+  /** Default: the sources, as they are. */
+  readonly program?: string;
 }
 
 /** A line of the product's JSON log. */
@@ -37,12 +39,12 @@ export class Namesake extends ManagedProcess {
   readonly logFile: string;
 
   private constructor(options: NamesakeOptions, configFile: string) {
-    const { path, command = 'run', env = {} } = options;
+    const { path, command = 'run', env = {}, program = PROGRAM } = options;
     const logFile = join(path, 'namesake.log');
     super({
       name: `namesake ${command}`,
       command: process.execPath,
-      args: [PROGRAM, command, '--config', configFile],
+      args: [program, command, '--config', configFile],
       cwd: path,
       env,
       log: logFile,

@@ -1,9 +1,11 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { Authority } from '../../infra/testbed/authority.ts';
 import { type Bed, startBed } from '../../infra/testbed/bed.ts';
 import { Namesake } from '../../infra/testbed/namesake.ts';
+import { run } from '../../infra/testbed/run.ts';
 import { Command } from '../support/chain-cli.ts';
 import type { Bench, BenchOptions, Outcome, Print } from './bench.ts';
 import { monotonic } from './clock.ts';
@@ -22,8 +24,12 @@ const SETTLE = 15_000;
 /** Between the end of one rename and the next one, so that each is measured by itself. */
 const GAP = 50;
 
+const inRepository = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+/** The package as it is installed: Node's removal of types alone takes some thirty megabytes. */
+const PROGRAM = inRepository('dist/src/cli/main.js');
+
 /**
- * One listener reads a directory of 100,000 users, another one of 1,000, made up by a process each and reached by LDAPS. Memory is
+ * The package is built, as it is installed. One listener reads a directory of 100,000 users, another one of 1,000, made up by a process each and reached by LDAPS. Memory is
  * what the kernel says (VmHWM, VmRSS). Then both are renamed in, in turn, block by block: from the change in the directory until
  * the product says that the event is in the log. The noise is what the blocks of the small one differ by among themselves.
  */
@@ -32,6 +38,7 @@ export const memory: Bench = {
   summary: `the memory of a listener with ${MANY} users; one rename there against one among ${FEW}`,
   async run({ quick }: BenchOptions, print: Print): Promise<Outcome> {
     const plan = quick ? { many: 10_000, blocks: 2, renames: 10, settle: 3_000 } : { many: MANY, blocks: 20, renames: 20, settle: SETTLE };
+    await run(inRepository('node_modules/.bin/tsc'), ['-p', inRepository('infra/publish/tsconfig.json')]);
     await using bed = await startBed({ directory: false, brokers: 1 });
     const authority = await Authority.open(join(bed.path, 'authority'));
     const certificate = await authority.issue('crowd', ['127.0.0.1']);
@@ -134,7 +141,7 @@ class Listener implements AsyncDisposable {
     const directory = { urls: [parts[which].url], bindDn: 'svc-namesake@corp.example.test', passwordFile, caFile };
     const settings = { directories: [directory], organizations: [] };
     const path = join(bed.path, name);
-    const product = await Namesake.prepare({ bed, path, command: 'listen', engine, topicPrefix: `${name}.`, settings });
+    const product = await Namesake.prepare({ bed, path, command: 'listen', engine, topicPrefix: `${name}.`, settings, program: PROGRAM });
     return new Listener(parts[which], product, name);
   }
 
@@ -166,7 +173,7 @@ class Listener implements AsyncDisposable {
   /** @returns peaks in MB of the listener, and of the command that asks for it */
   async compare(): Promise<{ peak: number; command: number }> {
     await forgetPeak(this.#pid);
-    await using command = new Command(['compare', '--config', this.#product.configFile], { within: 120_000 });
+    await using command = new Command(['compare', '--config', this.#product.configFile], { within: 120_000, program: PROGRAM });
     let over = false;
     const ended = command.ended.finally(() => {
       over = true;

@@ -10,6 +10,8 @@ export interface CliOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Milliseconds after which it is killed. Default 30,000. */
   readonly within?: number;
+  /** Default: the sources, as they are. */
+  readonly program?: string;
 }
 
 /** What a command printed and how it ended; null when it was killed. */
@@ -31,8 +33,8 @@ export class Command implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #output = { stdout: '', stderr: '' };
 
-  constructor(args: readonly string[], { cwd, env = {}, within = 30_000 }: CliOptions = {}) {
-    const child = spawn(process.execPath, [PROGRAM, ...args], {
+  constructor(args: readonly string[], { cwd, env = {}, within = 30_000, program = PROGRAM }: CliOptions = {}) {
+    const child = spawn(process.execPath, [program, ...args], {
       ...(cwd === undefined ? {} : { cwd }),
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
