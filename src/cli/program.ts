@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
 import { stringify } from 'yaml';
 import packageJson from '../../package.json' with { type: 'json' };
@@ -11,9 +10,8 @@ import { exitCodeOf, type Roles, serve } from '../runtime/service.ts';
 import { acceptDeletions, compare, printDifferences } from './requests.ts';
 import { describeAsJson, describeStatus } from './status.ts';
 
-process.exit(await main(process.argv.slice(2)));
-
-async function main(args: readonly string[]): Promise<number> {
+/** @returns the exit code */
+export async function main(args: readonly string[]): Promise<number> {
   const { rest, flags, withoutValue } = takeSettings(args);
   let code: number = EXIT.ok;
   const program = new Command('namesake')

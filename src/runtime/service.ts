@@ -1,10 +1,11 @@
 import { lastValueFrom, type Observable, tap } from 'rxjs';
 import { DirectoryError } from '../../streams/directory-source.ts';
-import { listen } from '../../streams/listener.ts';
+import { type ListenerReport, listen } from '../../streams/listener.ts';
 import { repair } from '../../streams/repairer.ts';
 import { ConfigurationError } from '../config/load.ts';
 import type { Configuration } from '../config/schema.ts';
 import { EXIT } from './exit-codes.ts';
+import { giveMemoryBack } from './heap.ts';
 import type { Logger } from './logger.ts';
 import { Narrator } from './narrator.ts';
 import { changeLog, directorySources, organizations, readingSettings } from './parts.ts';
@@ -31,10 +32,12 @@ export async function serve(configuration: Configuration, roles: Roles, log: Log
   const { changes, engagements, sources } = await build(configuration, roles, log);
   const doing = [roles.listen ? 'listen' : '', roles.repair ? 'repair' : ''].filter(Boolean).join(' and ');
   log.info({ log: changes.name }, `starting to ${doing}, log on ${changes.name}`);
+  const onReport = (report: ListenerReport) => {
+    narrator.listener(report);
+    if (report.type === 'read-progress' && report.done) giveMemoryBack();
+  };
   const tasks = [
-    ...(roles.listen
-      ? [finished(listen(sources, changes, readingSettings(configuration), stop.signal).pipe(tap((report) => narrator.listener(report))))]
-      : []),
+    ...(roles.listen ? [finished(listen(sources, changes, readingSettings(configuration), stop.signal).pipe(tap(onReport)))] : []),
     ...engagements.map((engagement, index) => {
       const settings = {
         parkingAccounts: configuration.organizations[index]?.parkingAccounts ?? [],
