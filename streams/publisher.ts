@@ -1,6 +1,7 @@
 import type { ListenerLog, ListenerRequest } from './change-log.ts';
 import type { DirectorySession, Page } from './directory-source.ts';
 import { Draft } from './draft.ts';
+import { GuidSet } from './guid-set.ts';
 import { learning } from './learning.ts';
 import type { ListenerReport } from './listener.ts';
 import { inPortions, lookUp } from './missing.ts';
@@ -136,7 +137,7 @@ export class Publisher {
       lossy: (stored?.comparing ?? this.#loss)?.lossy ?? false,
       rebuilt: (stored?.comparing ?? this.#loss)?.rebuilt ?? false,
       seen: this.#seenBefore(),
-      found: new Set(),
+      found: new GuidSet(),
       deletions: new Map(),
       waiting: new Set(),
       requests: mine,
@@ -264,6 +265,7 @@ export class Publisher {
         else read.deletions.set(objectGUID, { objectGUID, observed });
       }
     }
+    read.found.clear();
     return draft;
   }
 

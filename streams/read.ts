@@ -1,5 +1,6 @@
 import type { ListenerRequest } from './change-log.ts';
 import type { DirectorySession } from './directory-source.ts';
+import type { GuidSet } from './guid-set.ts';
 import { type Learning, learning } from './learning.ts';
 import { joined, type Vector } from './origin.ts';
 import { isReadWhole, type Position, type SeenWrite } from './position.ts';
@@ -42,7 +43,7 @@ export interface Read {
   /** What had been seen before it began. */
   readonly seen: Vector;
   /** Who was in it, where it is a comparison. */
-  readonly found: Set<string>;
+  readonly found: GuidSet;
   readonly deletions: Map<string, Deletion>;
   readonly waiting: Set<string>;
   readonly requests: readonly ListenerRequest[];
