@@ -29,7 +29,7 @@ export class StateStore implements KnownAccounts, Disposable {
   readonly #statements = new Map<string, StatementSync>();
 
   /**
-   * @param file path, or ':memory:'
+   * @param file path, ':memory:', or '' for a temporary one without a name
    * @param durable whether a commit must survive a power cut (a log) or may be lost and read again (a cache)
    * @param readOnly for a look: takes no lock and writes nothing, so that whoever is at work is neither waited for nor kept waiting
    */

@@ -63,7 +63,7 @@ export async function changeLog(configuration: Configuration, log: Logger, { loo
       onClientLog: (level, message) => log.debug({ level }, `kafkajs: ${message}`),
     },
     {
-      cacheFile: look ? ':memory:' : join(stateDirectory, 'cache.db'),
+      cacheFile: look ? '' : join(stateDirectory, 'cache.db'),
       onSetAside: (where, why) => log.warn({ where }, `set aside ${where}: ${why}`),
       onRebuild: (why) => log.info(`reading the topics again: the cache cannot be used, ${why}`),
     },

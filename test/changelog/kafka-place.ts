@@ -50,7 +50,7 @@ export function kafkaPlace(bed: Bed, more: Partial<KafkaSettings> = {}): KafkaPl
       ),
     look: () =>
       new KafkaLog(settings, {
-        cacheFile: ':memory:',
+        cacheFile: '',
         onSetAside: (where, why) => setAside.push({ where, why }),
         onRebuild: (why) => rebuilds.push(why),
       }),

@@ -31,7 +31,7 @@ import { TransactionalWriter } from './transactions.ts';
 import { whileWarm } from './warm.ts';
 
 export interface KafkaLogOptions {
-  /** ':memory:' for a look that leaves nothing behind. */
+  /** '' for a look that leaves nothing behind: a temporary file without a name, since what is known can be more than belongs in memory. */
   readonly cacheFile: string;
   /** Milliseconds after which the cache is read anew in any case. Default: for as long as the topics keep the marks of deletions. */
   readonly cacheLifetime?: number;
@@ -228,10 +228,10 @@ export class KafkaLog implements ChangeLog {
     await this.#admin.connect();
     const { deleteRetention } = await ensureTopics(this.#admin, this.#settings, create);
     const lifetime = Math.min(deleteRetention, this.#options.cacheLifetime ?? deleteRetention);
-    const inMemory = cacheFile === ':memory:';
-    if (!inMemory) mkdirSync(dirname(cacheFile), { recursive: true });
-    const lock = inMemory ? undefined : FileLease.tryAcquire(`${cacheFile}.lock`);
-    if (!inMemory && lock === undefined) {
+    const isLook = cacheFile === '';
+    if (!isLook) mkdirSync(dirname(cacheFile), { recursive: true });
+    const lock = isLook ? undefined : FileLease.tryAcquire(`${cacheFile}.lock`);
+    if (!isLook && lock === undefined) {
       throw new LogError(`${cacheFile} is in use by another process: give each instance a stateDirectory of its own`);
     }
     try {
