@@ -89,13 +89,29 @@ export class Accounts {
   }
 
   async rename(kind: string, on: Controller, objectGUID: string, sAMAccountName: string): Promise<void> {
-    await this.change(kind, on, objectGUID, async (admin) => {
+    await this.#change(kind, on, objectGUID, async (admin) => {
       await admin.rename(objectGUID, sAMAccountName);
       this.#named(objectGUID, sAMAccountName);
+      this.#journal.wrote(objectGUID, { sAMAccountName });
     });
   }
 
-  async change(kind: string, on: Controller, objectGUID: string, body: (admin: DirectoryAdmin) => Promise<unknown>): Promise<void> {
+  /** Null clears. */
+  async set(kind: string, on: Controller, objectGUID: string, values: Readonly<Record<string, string | null>>): Promise<void> {
+    await this.#change(kind, on, objectGUID, async (admin) => {
+      await admin.set(objectGUID, values);
+      this.#journal.wrote(objectGUID, values);
+    });
+  }
+
+  async setEnabled(kind: string, on: Controller, objectGUID: string, enabled: boolean): Promise<void> {
+    await this.#change(kind, on, objectGUID, async (admin) => {
+      await (enabled ? admin.enable(objectGUID) : admin.disable(objectGUID));
+      this.#journal.wrote(objectGUID, { enabled: String(enabled) });
+    });
+  }
+
+  async #change(kind: string, on: Controller, objectGUID: string, body: (admin: DirectoryAdmin) => Promise<unknown>): Promise<void> {
     await this.#write(kind, on, async (admin) => {
       await body(admin);
       return objectGUID;
@@ -104,7 +120,7 @@ export class Accounts {
 
   async move(kind: string, on: Controller, objectGUID: string): Promise<void> {
     const parent = await this.#parent(on);
-    await this.change(kind, on, objectGUID, (admin) => admin.move(objectGUID, parent));
+    await this.#change(kind, on, objectGUID, (admin) => admin.move(objectGUID, parent));
   }
 
   async renameUnit(kind: string, on: Controller): Promise<void> {
@@ -117,7 +133,7 @@ export class Accounts {
   }
 
   async delete(kind: string, on: Controller, objectGUID: string): Promise<void> {
-    await this.change(kind, on, objectGUID, async (admin) => {
+    await this.#change(kind, on, objectGUID, async (admin) => {
       await admin.delete(objectGUID);
       this.living.delete(objectGUID);
       this.dead.add(objectGUID);
@@ -126,7 +142,7 @@ export class Accounts {
 
   async reanimate(kind: string, on: Controller, objectGUID: string): Promise<void> {
     const parent = await this.#parent(on);
-    await this.change(kind, on, objectGUID, async (admin) => {
+    await this.#change(kind, on, objectGUID, async (admin) => {
       await admin.reanimate(objectGUID, this.freshText(), parent);
       this.#named(objectGUID, (await admin.get(objectGUID)).sAMAccountName);
     });

@@ -33,7 +33,7 @@ const KINDS: Readonly<Record<string, { readonly weight: number; readonly change:
         { mail: `${text}@example.test` },
       ]);
       const objectGUID = accounts.someone();
-      await accounts.change(kind, on, objectGUID, (admin) => admin.set(objectGUID, values));
+      await accounts.set(kind, on, objectGUID, values);
     },
   },
   clear: {
@@ -41,7 +41,7 @@ const KINDS: Readonly<Record<string, { readonly weight: number; readonly change:
     change: async (accounts, on, random, kind) => {
       const objectGUID = accounts.someone();
       const attribute = random.pick(['displayName', 'givenName', 'sn', 'mail', 'userPrincipalName']);
-      await accounts.change(kind, on, objectGUID, (admin) => admin.set(objectGUID, { [attribute]: null }));
+      await accounts.set(kind, on, objectGUID, { [attribute]: null });
     },
   },
   upn: {
@@ -49,11 +49,11 @@ const KINDS: Readonly<Record<string, { readonly weight: number; readonly change:
     change: async (accounts, on, _, kind) => {
       const objectGUID = accounts.someone();
       const userPrincipalName = `${accounts.freshText()}@corp.example.test`;
-      await accounts.change(kind, on, objectGUID, (admin) => admin.set(objectGUID, { userPrincipalName }));
+      await accounts.set(kind, on, objectGUID, { userPrincipalName });
     },
   },
-  disable: { weight: 3, change: (accounts, on, _, kind) => switched(accounts, on, kind, false) },
-  enable: { weight: 3, change: (accounts, on, _, kind) => switched(accounts, on, kind, true) },
+  disable: { weight: 3, change: (accounts, on, _, kind) => accounts.setEnabled(kind, on, accounts.someone(), false) },
+  enable: { weight: 3, change: (accounts, on, _, kind) => accounts.setEnabled(kind, on, accounts.someone(), true) },
   move: { weight: 3, change: (accounts, on, _, kind) => accounts.move(kind, on, accounts.someone()) },
   'rename-unit': { weight: 1, change: (accounts, on, _, kind) => accounts.renameUnit(kind, on) },
   delete: {
@@ -86,11 +86,6 @@ export async function deleteMany(accounts: Accounts, on: Controller): Promise<vo
   for (let count = 0; count < MANY && accounts.living.size > FEWEST; count++) {
     await accounts.delete('delete-many', on, accounts.someone());
   }
-}
-
-async function switched(accounts: Accounts, on: Controller, kind: string, enabled: boolean): Promise<void> {
-  const objectGUID = accounts.someone();
-  await accounts.change(kind, on, objectGUID, (admin) => (enabled ? admin.enable(objectGUID) : admin.disable(objectGUID)));
 }
 
 /** So many accounts pass their names on to the next, by way of a name of nobody. */

@@ -14,6 +14,7 @@ const NONE: readonly Held[] = [];
 /** What was written, as the domain controller that it was written to showed it right after. */
 export class Journal {
   readonly #held = new Map<string, Held[]>();
+  readonly #written = new Set<string>();
   #order = 0;
 
   get order(): number {
@@ -30,6 +31,17 @@ export class Journal {
       if (!isNoted) all.push({ value, stamp, order: ++this.#order });
       this.#held.set(key, all);
     }
+  }
+
+  /** Something else can have come by replication before the domain controller showed what was written. @param values null where cleared */
+  wrote(objectGUID: string, values: Readonly<Record<string, string | null>>): void {
+    for (const [attribute, value] of Object.entries(values)) this.#written.add(`${keyOf(objectGUID, attribute)} ${value}`);
+  }
+
+  /** It was written, and replaced before anybody saw by which write. */
+  isFleeting(objectGUID: string, attribute: string, value: string | undefined): boolean {
+    const isNoted = this.of(objectGUID, attribute).some((held) => held.value === value);
+    return !isNoted && this.#written.has(`${keyOf(objectGUID, attribute)} ${value ?? null}`);
   }
 
   of(objectGUID: string, attribute: string): readonly Held[] {

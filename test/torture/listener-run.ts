@@ -87,7 +87,10 @@ async function endOfBoth(world: World): Promise<Map<string, Identity>> {
  */
 async function endOfOne(world: World): Promise<Map<string, Identity>> {
   const { pair, journal, listener, random } = world;
-  await pair.settle(journal).catch((error: Error) => world.note(`they will never be the same again: ${error.message}`));
+  await pair.settle(journal).catch(async (error: Error) => {
+    world.note(`they will never be the same again: ${error.message}`);
+    world.apartAfter = (await listener.events()).length;
+  });
   const read = random.pick(pair.all);
   await pair.other(read).kill();
   world.note(`${read.name} is left`);

@@ -21,10 +21,12 @@ export interface Excuses {
   readonly rolledBack: RolledBack | undefined;
   /** What had been seen was lost, so a deletion that a domain controller has not heard of can be taken for an account that is new. */
   readonly forgot: boolean;
+  /** The number of the last event before one of two that can never agree again is left: what only the other one had is lost as well. */
+  readonly apartAfter: number;
 }
 
 /** What is wrong with the values that were told: each has to be one that the account really had, and none may come after a newer one. */
-export function faultsOfOrder(events: readonly LogEvent[], journal: Journal, { rolledBack, forgot }: Excuses): string[] {
+export function faultsOfOrder(events: readonly LogEvent[], journal: Journal, { rolledBack, forgot, apartAfter }: Excuses): string[] {
   const faults: string[] = [];
   const told = new Told(journal);
   const isLost = ({ stamp, order }: Held) =>
@@ -41,14 +43,15 @@ export function faultsOfOrder(events: readonly LogEvent[], journal: Journal, { r
       if (all.length === 0) continue;
       if (attribute !== 'objectClass' && !all.some((held) => held.value === value)) {
         // What was lost was never there.
-        if (rolledBack !== undefined && value === undefined) told.forget(event.objectGUID, attribute);
+        const isUndone = rolledBack !== undefined && value === undefined;
+        if (isUndone || journal.isFleeting(event.objectGUID, attribute, value)) told.forget(event.objectGUID, attribute);
         else faults.push(`${named(event)}: ${attribute} never was ${value}`);
         continue;
       }
       const before = told.last(event.objectGUID, attribute);
       // A deletion that was lost, or not heard of, makes an account look new.
       const isBack = LIFE.includes(attribute) && (forgot || rolledBack !== undefined);
-      const isExcused = before !== undefined && (isLost(before) || isBack);
+      const isExcused = event.sequence > apartAfter || (before !== undefined && (isLost(before) || isBack));
       if (!told.tell(event, attribute) && !isExcused)
         faults.push(`${named(event)}: ${attribute} ${value} is older than ${before?.value}, which was told before`);
     }
@@ -119,6 +122,8 @@ function faultsOfOrigin(event: ChangeEvent, journal: Journal): string[] {
     // Who is not even found as deleted has nothing to show.
     return event.kind === 'deleted' && via === 'comparison' ? [] : [`${named(event)}: no origin`];
   }
+  const isFleeting = (attribute: string) => journal.isFleeting(event.objectGUID, attribute, toldValue(event, attribute));
+  if (attributes.some(isFleeting)) return [];
   const isIt = attributes.some((attribute) =>
     journal
       .of(event.objectGUID, attribute)

@@ -25,6 +25,8 @@ export class World implements AsyncDisposable {
   rolledBack: RolledBack | undefined;
   /** A stored position was deleted, and with it what had been seen. */
   forgot = false;
+  /** The number of the last event when it was seen that the two will never agree again. */
+  apartAfter = Number.POSITIVE_INFINITY;
   readonly #began = performance.now();
 
   constructor(pair: Pair, seed: number, folder: string) {
