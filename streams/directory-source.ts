@@ -109,7 +109,7 @@ export interface Write extends Origin {
   readonly localUsn: string;
 }
 
-/** Pulls pages from the wire: nothing beyond the next page is taken before it is asked for. */
+/** Pulls pages from the wire: nothing beyond the next page is taken before that is asked for. */
 export interface PageReader {
   /** @throws DirectoryError when the read was refused or cut off. A cut-off read never ends as if it were whole. */
   next(): Promise<Page>;
@@ -122,6 +122,8 @@ export interface Page {
   readonly position: Position | undefined;
   /** Nothing more to read now; such a page always has a position. */
   readonly last: boolean;
+  /** The directory is on its way with the rest of the same answer: to take the next page asks nothing of it. */
+  readonly isHalfAnAnswer?: true;
 }
 
 /** Why a directory could not be read, as far as that decides what to do next. */

@@ -43,7 +43,7 @@ function comparison(
       throw new DirectoryError('configuration', `no listener has read ${namingContext} to its end yet: nothing to compare with`);
     const request: ListenerRequest = { id: 'dry run', kind: 'compare', namingContext, time: new Date().toISOString() };
     const publisher = new Publisher(session, stored, undefined, onPaper(known), ALONE, settings);
-    const reader = session.read(publisher.begin([request]));
+    const reader = publisher.begin([request]);
     let over = false;
     return defer(() => reader.next()).pipe(
       takeUntil(aborted(signal)),

@@ -1,5 +1,6 @@
+import { AheadReader, type ReadyPage } from './ahead.ts';
 import type { ListenerLog, ListenerRequest } from './change-log.ts';
-import type { DirectorySession, Page } from './directory-source.ts';
+import type { DirectorySession } from './directory-source.ts';
 import { Draft } from './draft.ts';
 import { GuidSet } from './guid-set.ts';
 import { learning } from './learning.ts';
@@ -70,22 +71,21 @@ export class Publisher {
     this.#read = this.#newRead([]);
   }
 
-  /**
-   * Begins the next read.
-   *
-   * @returns where to read from; undefined: everything
-   */
-  begin(requests: readonly ListenerRequest[]): Position | undefined {
+  /** Begins the next read. @returns what gives the pages to publish */
+  begin(requests: readonly ListenerRequest[]): AheadReader {
     this.#read = this.#newRead(requests);
-    return this.#read.mode === 'changes' ? this.#position : undefined;
+    if (this.#read.mode !== 'changes') return new AheadReader(this.#session.read(undefined), undefined);
+    // Whoever changed is read whole, except where most of them are nobody's business.
+    const readObjects = (objectGUIDs: readonly string[]) => this.#session.readObjects(objectGUIDs);
+    return new AheadReader(this.#session.read(this.#position), this.#session.scope === undefined ? readObjects : undefined);
   }
 
   /** Rejects when the signal aborts before there is anything to publish. */
-  async publish(page: Page, signal: AbortSignal): Promise<ListenerReport[]> {
+  async publish(page: ReadyPage, signal: AbortSignal): Promise<ListenerReport[]> {
     const read = this.#read;
     const reports = this.#loss === undefined ? [] : await this.#tellLoss(this.#loss);
     if (read.mode !== 'changes') read.members ??= await this.#scopeWatch.members(signal);
-    const draft = await this.#take(page.observations, reports, signal, { members: read.members });
+    const draft = await this.#take(page.observations, reports, signal, { members: read.members, wholes: page.wholes });
     read.objects += page.observations.length;
     if (page.last && page.position !== undefined) {
       reports.push(...(await this.#finish(page.position, draft, signal)));
@@ -179,7 +179,7 @@ export class Publisher {
     observations: readonly Observation[],
     reports: ListenerReport[],
     signal: AbortSignal,
-    { members, ...more }: { shown?: Shown; overdue?: boolean; members?: ReadonlySet<string> | undefined } = {},
+    { members, wholes, ...more }: Partial<Pick<Taking, 'members' | 'wholes'>> & { shown?: Shown; overdue?: boolean } = {},
   ): Promise<Draft> {
     const read = this.#read;
     const { session, via } = { session: this.#session, via: read.mode === 'comparison' ? ('comparison' as const) : this.#session.via };
@@ -189,6 +189,7 @@ export class Publisher {
       known: read.known,
       view,
       members,
+      wholes,
       learning: read.learning,
       via,
       isBaseline: read.mode === 'baseline',

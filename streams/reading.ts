@@ -41,7 +41,7 @@ export interface ReadingSettings extends PublisherSettings {
 
 /**
  * Reads a session again and again: at once, after each wake, and after `readEvery`. A read takes a page, publishes it, and
- * only then asks for the next one: the publish stands inside what the next read waits for, so at most one page is read and
+ * only then takes the next one: the publish stands inside what the next read waits for, so at most two pages are read and
  * not yet published, however slow the log is.
  */
 export function readings(
@@ -88,7 +88,7 @@ export function readings(
     const reads = defer(() => {
       due.next(false);
       heard = requests;
-      return readOnce(session, publisher, neighbours, requests, signal, onRead);
+      return readOnce(publisher, neighbours, requests, signal, onRead);
     }).pipe(
       repeat({ delay: nextDue }),
       finalize(() => over.next()),
@@ -102,7 +102,6 @@ export function readings(
  * for, since a directory that hangs answers too late for a stop.
  */
 function readOnce(
-  session: DirectorySession,
   publisher: Publisher,
   neighbours: Neighbours,
   requests: readonly ListenerRequest[],
@@ -110,7 +109,7 @@ function readOnce(
   onRead: () => void,
 ): Observable<ListenerReport> {
   return defer(() => {
-    const reader = session.read(publisher.begin(requests));
+    const reader = publisher.begin(requests);
     let over = false;
     return defer(() => reader.next()).pipe(
       takeUntil(aborted(signal)),

@@ -18,6 +18,8 @@ export interface Taking {
   readonly view: View;
   /** Everybody who is in scope, where that has been asked already. */
   readonly members: ReadonlySet<string> | undefined;
+  /** The objects of all observations, where they have been asked for already. */
+  readonly wholes?: Promise<ReadonlyMap<string, WholeObject>> | undefined;
   /** What is watched from now on, and what is not any more: that is nobody's change. */
   readonly learning: Learning | undefined;
   /** The accounts are certain to be gone from the domain of which they are known. */
@@ -59,9 +61,11 @@ export async function take(all: readonly Observation[], { known, ...more }: Taki
   const isLeaver = (known: Identity | undefined) => known !== undefined && (taking.areGone === true || known.domain === session.domain);
   const leavers = new Set([...outside].filter(({ objectGUID }) => isLeaver(taking.known.identity(objectGUID))));
   const observations = all.filter((observation) => !outside.has(observation) || leavers.has(observation));
-  const doubtful = observations.filter((observation) => leavers.has(observation) || needsWhole(observation, taking));
-  const wholes =
-    doubtful.length === 0 ? NONE : await unlessAborted(session.readObjects(doubtful.map(({ objectGUID }) => objectGUID)), signal);
+  const isDoubtful = (observation: Observation) =>
+    taking.wholes !== undefined || leavers.has(observation) || needsWhole(observation, taking);
+  const doubtful = observations.filter(isDoubtful);
+  const readWhole = () => taking.wholes ?? session.readObjects(doubtful.map(({ objectGUID }) => objectGUID));
+  const wholes = doubtful.length === 0 ? NONE : await unlessAborted(readWhole(), signal);
   const taker = new Taker(taking);
   const read = new Set(doubtful);
   for (const observation of observations) {

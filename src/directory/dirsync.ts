@@ -91,7 +91,7 @@ export class DirSyncReader implements Reader {
       const observation = toObservation(item.entry, this.#settings.warn, false, this.#settings.watched);
       if (observation !== undefined) observations.push(observation);
     }
-    return { observations, position: undefined, last: false };
+    return { observations, position: undefined, last: false, isHalfAnAnswer: true };
   }
 
   /** The server is at work for this read. */

@@ -5,12 +5,10 @@
  */
 export function guidText(value: Buffer | undefined): string | undefined {
   if (value?.length !== 16) return undefined;
-  const swapped = Buffer.from(value);
-  swapped.subarray(0, 4).reverse();
-  swapped.subarray(4, 6).reverse();
-  swapped.subarray(6, 8).reverse();
-  const hex = swapped.toString('hex');
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+  const hex = value.toString('hex');
+  const byte = (index: number) => hex.slice(2 * index, 2 * index + 2);
+  const first = byte(3) + byte(2) + byte(1) + byte(0);
+  return `${first}-${byte(5)}${byte(4)}-${byte(7)}${byte(6)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
 
 const GUID_TEXT = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;

@@ -1,6 +1,6 @@
 import { guidText } from './identifiers.ts';
 import { type LdapEntry, valuesOf } from './message.ts';
-import { BlobError, recordsOf } from './records.ts';
+import { BlobError, recordOffsets } from './records.ts';
 
 /** When a domain controller last took over what was new on another one, in milliseconds since 1970, by the invocationId of that. */
 export type LastHeard = ReadonlyMap<string, number>;
@@ -30,7 +30,10 @@ const SIZES = new Map([[2, 32]]);
 
 function ofVector(value: Buffer): Time[] {
   try {
-    return recordsOf(value, SIZES).map((record) => [guidText(record.subarray(0, 16)) ?? '', millisecondsOf(record.readBigUInt64LE(24))]);
+    return recordOffsets(value, SIZES).map((at) => [
+      guidText(value.subarray(at, at + 16)) ?? '',
+      millisecondsOf(value.readBigUInt64LE(at + 24)),
+    ]);
   } catch (error) {
     if (error instanceof BlobError) return [];
     throw error;

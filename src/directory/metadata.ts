@@ -1,6 +1,6 @@
 import type { Origin } from '../../streams/origin.ts';
 import { guidText } from './identifiers.ts';
-import { BlobError, recordsOf } from './records.ts';
+import { BlobError, recordOffsets } from './records.ts';
 
 export interface AttributeWrite extends Origin {
   /** Update sequence number that it got on the domain controller that was asked. */
@@ -44,11 +44,11 @@ export function decodeMetadata(
   ids: ReadonlyMap<number, string> = ATTRIBUTE_IDS,
 ): Record<string, AttributeWrite> {
   const writes: Record<string, AttributeWrite> = {};
-  for (const record of recordsOf(value, SIZES)) {
-    const name = ids.get(record.readUInt32LE(0));
+  for (const at of recordOffsets(value, SIZES)) {
+    const name = ids.get(value.readUInt32LE(at));
     if (name === undefined) continue;
     try {
-      writes[name] = decodeRecord(record);
+      writes[name] = decodeRecord(value, at);
     } catch (error) {
       if (!(error instanceof BlobError)) throw error;
       unusable(`the write of ${name} has ${error.message}`);
@@ -57,16 +57,16 @@ export function decodeMetadata(
   return writes;
 }
 
-function decodeRecord(record: Buffer): AttributeWrite {
-  const seconds = record.readBigUInt64LE(8);
+function decodeRecord(value: Buffer, at: number): AttributeWrite {
+  const seconds = value.readBigUInt64LE(at + 8);
   if (seconds > LAST) throw new BlobError(`a time that is none, ${seconds}`);
-  const invocationId = guidText(record.subarray(16, 32));
+  const invocationId = guidText(value.subarray(at + 16, at + 32));
   if (invocationId === undefined) throw new BlobError('no invocationId');
   return {
-    version: record.readUInt32LE(4),
+    version: value.readUInt32LE(at + 4),
     time: new Date(Number(seconds - EPOCH) * 1_000).toISOString(),
     invocationId,
-    usn: String(record.readBigUInt64LE(32)),
-    localUsn: String(record.readBigUInt64LE(40)),
+    usn: String(value.readBigUInt64LE(at + 32)),
+    localUsn: String(value.readBigUInt64LE(at + 40)),
   };
 }

@@ -53,13 +53,15 @@ export async function readObjects(
   const found = new Map<string, WholeObject>();
   for (let first = 0; first < asked.length; first += CHUNK) {
     const chunk = asked.slice(first, first + CHUNK);
+    const isAsked = new Set(chunk);
     const entries = await findByGuid(connection, chunk, settings);
     const read = entries.flatMap((entry) => toWhole(entry, settings) ?? []);
     const nameOf = await names.of(read.flatMap(({ writes }) => Object.values(writes).map(({ invocationId }) => invocationId)));
     for (const { writes, ...observation } of read) {
-      if (!chunk.includes(observation.objectGUID)) continue;
-      const named = Object.entries(writes).map(([name, write]): [string, Write] => [name, { ...write, dc: nameOf(write.invocationId) }]);
-      found.set(observation.objectGUID, { ...observation, writes: Object.fromEntries(named) });
+      if (!isAsked.has(observation.objectGUID)) continue;
+      const named: Record<string, Write> = {};
+      for (const [name, write] of Object.entries(writes)) named[name] = { ...write, dc: nameOf(write.invocationId) };
+      found.set(observation.objectGUID, { ...observation, writes: named });
     }
   }
   return found;

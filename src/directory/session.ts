@@ -1,5 +1,6 @@
 import { type Observable, ReplaySubject } from 'rxjs';
 import type { DirectoryError, DirectorySession, PageReader, WholeObject } from '../../streams/directory-source.ts';
+import { mutex } from '../../streams/mutex.ts';
 import type { Vector } from '../../streams/origin.ts';
 import type { Position } from '../../streams/position.ts';
 import type { LdapConnection } from './connection.ts';
@@ -58,6 +59,8 @@ export class LdapSession implements DirectorySession {
   readonly #settings: SessionSettings;
   readonly #names: DomainControllerNames;
   readonly #watched: Watched;
+  /** Those who look objects up wait for one another: the domain controller is busy with one at a time. */
+  readonly #inTurn = mutex();
   /** Replays, so that neither a wake nor a loss before the subscription is missed. */
   readonly #wakes = new ReplaySubject<void>(1);
   readonly #heartbeat: NodeJS.Timeout;
@@ -130,13 +133,9 @@ export class LdapSession implements DirectorySession {
 
   readObjects(objectGUIDs: readonly string[], onRefused = (_: string) => {}): Promise<Map<string, WholeObject>> {
     const { namingContext } = this;
-    return readObjects(this.#control, objectGUIDs, {
-      namingContext,
-      names: this.#names,
-      watched: this.#watched,
-      warn: this.#settings.warn,
-      onRefused,
-    });
+    const { warn } = this.#settings;
+    const settings = { namingContext, names: this.#names, watched: this.#watched, warn, onRefused };
+    return this.#inTurn(() => readObjects(this.#control, objectGUIDs, settings));
   }
 
   async vector(): Promise<Vector> {

@@ -1,7 +1,7 @@
 import type { Vector } from '../../streams/origin.ts';
 import { joined } from '../../streams/origin.ts';
 import { guidText } from './identifiers.ts';
-import { recordsOf } from './records.ts';
+import { recordOffsets } from './records.ts';
 
 /** GUID, u64 USN, and in version 2 the time of the last replication. */
 const SIZES = new Map([
@@ -15,9 +15,9 @@ const SIZES = new Map([
  * @throws BlobError
  */
 export function decodeVector(value: Buffer): Vector {
-  return recordsOf(value, SIZES).reduce<Vector>((vector, record) => {
-    const invocationId = guidText(record.subarray(0, 16));
-    return invocationId === undefined ? vector : joined(vector, { [invocationId]: String(record.readBigUInt64LE(16)) });
+  return recordOffsets(value, SIZES).reduce<Vector>((vector, at) => {
+    const invocationId = guidText(value.subarray(at, at + 16));
+    return invocationId === undefined ? vector : joined(vector, { [invocationId]: String(value.readBigUInt64LE(at + 16)) });
   }, {});
 }
 

@@ -23,12 +23,12 @@ describe('failures of the directory', () => {
     for (let i = 1; i <= 6; i++) directory.rename(guid('account', i), `new${i}`);
     source.interference = {
       page: (page) => {
-        if (page === 2 && source.opened === 1) source.lose();
+        if (page === 3 && source.opened === 1) source.lose();
       },
     };
     source.wakes.next();
     await passed(SETTINGS.readGap);
-    expect(log.events.length).toBe(2);
+    expect(log.events.length).toBe(4);
     await passed(SECOND);
     expect(log.events.length).toBe(6);
     expectExact(w);

@@ -192,7 +192,8 @@ export class MemoryDirectorySource implements DirectorySource {
         if (isPlaced && !last) rest.push(...this.#changes(directory, answered, seen));
         answered = directory.usn;
         const cookie = last ? String(to) : `${from}+${given}`;
-        return { observations, last, position: isPlaced ? this.#position(directory, cookie, last ? directory.vector() : seen) : undefined };
+        if (!isPlaced) return { observations, last, position: undefined, isHalfAnAnswer: true };
+        return { observations, last, position: this.#position(directory, cookie, last ? directory.vector() : seen) };
       },
     };
   }
