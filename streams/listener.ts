@@ -5,7 +5,7 @@ import { type ChangeLog, FencedError, type ListenerLog, LogError } from './chang
 import { DirectoryError, type DirectoryFailure, type DirectorySession, type DirectorySource } from './directory-source.ts';
 import { Neighbourhood } from './neighbours.ts';
 import { aborted, failWhenAborted, retryWithReports, sideBySide, withResource, withTold } from './operators.ts';
-import { isReadWhole, type Position } from './position.ts';
+import { isReadWhole, type Position, recentOn } from './position.ts';
 import type { Loss } from './read.ts';
 import { type ReadingSettings, readings } from './reading.ts';
 import { rolledBackWrite, stillWatched } from './rolled-back.ts';
@@ -219,8 +219,8 @@ async function beginning(session: DirectorySession, watched: Watched, log: Liste
     return lost(resume.reason, { lossy, rolledBack, rebuilt });
   }
   const { position, changed } = resume;
-  const recent = stillWatched(position.recent, session.attributes);
-  if (recent.length > 0 && position.invocationId === session.invocationId) {
+  const recent = stillWatched(recentOn(session.invocationId, position), session.attributes);
+  if (recent.length > 0) {
     const found = await session.readObjects([...new Set(recent.map(({ objectGUID }) => objectGUID))]);
     const write = rolledBackWrite(recent, found);
     if (write !== undefined) {

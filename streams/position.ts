@@ -35,6 +35,8 @@ export const Position = z.object({
   seen: Vector.default({}),
   /** The last writes that were reported, by which a roll-back shows that has caught up with its numbers meanwhile. */
   recent: z.array(SeenWrite).default([]),
+  /** The same of domain controllers that were read before this one, by invocationId; the one left last comes last. */
+  recentElsewhere: z.record(z.guid(), z.array(SeenWrite)).default({}),
   /** Accounts whose domain controller shows something older than what is known, by objectGUID, with when that was seen first. */
   held: z.record(z.guid(), z.iso.datetime()).default({}),
   /** When the read ended, ISO 8601. */
@@ -74,6 +76,24 @@ export function isNews(position: Position, stored: Position): boolean {
 
 /** How many of the last writes are remembered to know a roll-back by. */
 const REMEMBERED = 5;
+
+/** Of how many domain controllers besides the one that is read. */
+const REMEMBERED_ELSEWHERE = 8;
+
+/** What is remembered of the writes that a domain controller has shown: their numbers are its own. */
+export function recentOn(invocationId: string, position: Position): readonly SeenWrite[] {
+  return position.invocationId === invocationId ? position.recent : (position.recentElsewhere[invocationId] ?? []);
+}
+
+/** What is remembered of the others, once that one is read. */
+export function recentBesides(invocationId: string, before: Position | undefined): Position['recentElsewhere'] {
+  if (before === undefined || before.invocationId === '') return {};
+  const { [before.invocationId]: _, ...rest } = before.recentElsewhere;
+  const others = Object.entries({ ...rest, [before.invocationId]: before.recent }).filter(
+    ([other, writes]) => other !== invocationId && writes.length > 0,
+  );
+  return Object.fromEntries(others.slice(-REMEMBERED_ELSEWHERE));
+}
 
 /** Those of the highest numbers. */
 export function lastOf(writes: readonly SeenWrite[]): readonly SeenWrite[] {

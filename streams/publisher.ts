@@ -10,7 +10,7 @@ import { takeMoved } from './moves.ts';
 import type { Neighbours } from './neighbours.ts';
 import type { Observation } from './observation.ts';
 import type { Vector } from './origin.ts';
-import { begun, isNews, lastOf, type Position, type SeenWrite } from './position.ts';
+import { begun, isNews, lastOf, type Position, recentOn, type SeenWrite } from './position.ts';
 import { type Loss, modeOf, type PublisherSettings, positionAfter, type Read } from './read.ts';
 import { crossings, ScopeWatch, unread } from './scope.ts';
 import type { Shown } from './settle.ts';
@@ -66,8 +66,7 @@ export class Publisher {
     this.#scopeWatch = new ScopeWatch(session, settings.scopeEvery);
     this.#position = position;
     this.#loss = loss;
-    // Their numbers are those of the domain controller that was read then.
-    this.#writes = position?.invocationId === session.invocationId ? position.recent : [];
+    this.#writes = position === undefined ? [] : recentOn(session.invocationId, position);
     this.#read = this.#newRead([]);
   }
 

@@ -3,7 +3,7 @@ import type { DirectorySession } from './directory-source.ts';
 import type { GuidSet } from './guid-set.ts';
 import { type Learning, learning } from './learning.ts';
 import { joined, type Vector } from './origin.ts';
-import { isReadWhole, type Position, type SeenWrite } from './position.ts';
+import { isReadWhole, type Position, recentBesides, type SeenWrite } from './position.ts';
 import type { Deletion, Taking } from './taking.ts';
 import type { DeletionLimit } from './withheld.ts';
 
@@ -91,6 +91,7 @@ export function positionAfter(position: Position, read: Read, before: Position |
     ...position,
     seen: joined(seen, position.seen),
     recent: [...writes],
+    recentElsewhere: recentBesides(position.invocationId, before),
     held: Object.fromEntries([...held].map((objectGUID) => [objectGUID, before?.held[objectGUID] ?? now])),
     // A position of an earlier version does not say when everything was read.
     compared: mode === 'changes' ? (before?.compared ?? { at: now, objects: 0, differences: 0 }) : { at: now, objects, differences },

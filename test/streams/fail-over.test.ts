@@ -180,6 +180,20 @@ describe('a domain controller that was put back', () => {
     expect(w.log.notices.length).toBe(1);
   });
 
+  test('SPEC rule 5: it is noticed also when it has caught up with its numbers while another one was read', async () => {
+    const w = await twoDcs();
+    const putBack = w.one.save();
+    w.one.rename(guid('account', 1), 'gone');
+    await w.read();
+    await w.failOver(w.two);
+    putBack();
+    w.one.rename(guid('account', 2), 'same number');
+    w.one.rename(guid('account', 3), 'next number');
+    await w.failOver(w.one);
+    expect(w.log.notices).toMatchObject([{ kind: 'position-lost', reason: expect.stringContaining('was rolled back') }]);
+    expect(w.names()).toContainEqual(['user2', 'same number']);
+  });
+
   test('SPEC rule 5: a number that was used a second time hides nothing', async () => {
     const w = await twoDcs();
     const putBack = w.one.save();
