@@ -7,7 +7,7 @@ import { type Learning, relearned, relearnedOrigins } from './learning.ts';
 import { type Known, lookedUpOnce } from './looked-up-once.ts';
 import type { Observation } from './observation.ts';
 import { unlessAborted } from './operators.ts';
-import type { Origins } from './origin.ts';
+import { covers, type Origins } from './origin.ts';
 import type { SeenWrite } from './position.ts';
 import { entering, hasLeft, leaving } from './scope.ts';
 import { originOf, settle, type View } from './settle.ts';
@@ -40,7 +40,7 @@ export interface Taken {
   readonly setAside: readonly { readonly objectGUID: string; readonly dn: string; readonly reason: string }[];
   /** The writes behind the changes. */
   readonly writes: readonly SeenWrite[];
-  /** How many known accounts came whole. */
+  /** How many known accounts came whole that the directory should not have sent again. */
   readonly repeated: number;
 }
 
@@ -197,7 +197,7 @@ class Taker implements Taken {
     const { objectGUID } = observation;
     this.learn(whole ?? observation);
     const before = this.draft.identity(objectGUID);
-    if (before !== undefined && observation.seen.objectClass !== undefined && observation.seen.objectSid !== undefined) this.repeated++;
+    if (before !== undefined && this.#isRepeated(observation, whole)) this.repeated++;
     const origins = this.#origins(objectGUID);
     // The writes of another domain say nothing of those of this one: there the account came into being anew.
     const moved = isOfAnother(before, session.domain);
@@ -234,6 +234,14 @@ class Taker implements Taken {
         else this.draft.add(objectGUID, detection.identity, isBaseline && !moved ? [] : changes, settled?.origins);
       }
     }
+  }
+
+  /** Comes whole, although the position says that its creation was seen. */
+  #isRepeated({ seen }: Observation, whole: WholeObject | undefined): boolean {
+    const creation = whole?.writes.objectClass;
+    return (
+      seen.objectClass !== undefined && seen.objectSid !== undefined && (creation === undefined || covers(this.#taking.view.seen, creation))
+    );
   }
 
   #origins(objectGUID: string): Origins {

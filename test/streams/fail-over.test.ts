@@ -133,6 +133,27 @@ describe('another domain controller', () => {
     expect(w.log.known.identities).toEqual(w.two.identities());
   });
 
+  test('SPEC rule 5: accounts that were told and come again, since nothing said how far the last read had come, are no lost position', async () => {
+    const w = await twoDcs();
+    w.source.positionEvery = 1;
+    for (let i = 1; i <= 14; i++) w.one.create({ sAMAccountName: `new${i}` });
+    w.replicate();
+    w.source.interference = {
+      page: (page) => {
+        if (page !== 7) return;
+        w.source.interference = {};
+        w.source.directory = w.two;
+        w.source.lose();
+      },
+    };
+    await w.read();
+    await passed(5 * SECOND);
+    await w.read();
+    expect(w.log.events.length).toBe(14);
+    expect(w.log.notices).toEqual([]);
+    expect(w.log.known.identities).toEqual(w.two.identities());
+  });
+
   test('two accounts that are left with one name are told as they are, and marked', async () => {
     const w = await twoDcs();
     w.one.rename(guid('account', 1), 'both');

@@ -172,13 +172,14 @@ export class MemoryDirectorySource implements DirectorySource {
     this.reads.push(position?.cookie);
     const [, usn = '0', after = '0'] = COOKIE.exec(position?.cookie ?? '0') ?? [];
     const isOwn = position?.invocationId === directory.invocationId;
+    // Numbers of another one say nothing here.
     const from = isOwn ? Number(usn) : 0;
+    let given = isOwn ? Number(after) : 0;
     const seen = position === undefined ? {} : cookieVector(position);
     const to = directory.usn;
     let answered = to;
-    const rest = this.#changes(directory, from, seen).slice(Number(after));
+    const rest = this.#changes(directory, from, seen).slice(given);
     let pages = 0;
-    let given = Number(after);
     return {
       next: async (): Promise<Page> => {
         await this.interference.page?.(++pages);
