@@ -61,8 +61,7 @@ export async function take(all: readonly Observation[], { known, ...more }: Taki
   const isLeaver = (known: Identity | undefined) => known !== undefined && (taking.areGone === true || known.domain === session.domain);
   const leavers = new Set([...outside].filter(({ objectGUID }) => isLeaver(taking.known.identity(objectGUID))));
   const observations = all.filter((observation) => !outside.has(observation) || leavers.has(observation));
-  const isDoubtful = (observation: Observation) =>
-    taking.wholes !== undefined || leavers.has(observation) || needsWhole(observation, taking);
+  const isDoubtful = (observation: Observation) => leavers.has(observation) || needsWhole(observation, taking);
   const doubtful = observations.filter(isDoubtful);
   const readWhole = () => taking.wholes ?? session.readObjects(doubtful.map(({ objectGUID }) => objectGUID));
   const wholes = doubtful.length === 0 ? NONE : await unlessAborted(readWhole(), signal);
@@ -103,10 +102,13 @@ function needsWhole(observation: Observation, taking: Taking): boolean {
   const known = learning === undefined ? log : new Draft(log);
   if (known instanceof Draft) learn(observation, known, learning);
   const observed = { time: '', dc: session.dc, via, dn: observation.dn };
-  const { outcome } = detect(observation, domainOf(observation, known.identity(observation.objectGUID), taking), observed, known);
+  const before = known.identity(observation.objectGUID);
+  // What has been asked for already was read of changes alone.
+  if (taking.wholes !== undefined && before !== undefined) return true;
+  const { outcome } = detect(observation, domainOf(observation, before, taking), observed, known);
   if (outcome === 'incomplete') return true;
-  if (isBaseline) return outcome === 'changed' && isOfAnother(known.identity(observation.objectGUID), session.domain);
-  return outcome === 'changed' || (via !== 'comparison' && known.identity(observation.objectGUID) !== undefined);
+  if (isBaseline) return outcome === 'changed' && isOfAnother(before, session.domain);
+  return outcome === 'changed' || (via !== 'comparison' && before !== undefined);
 }
 
 /**
