@@ -251,7 +251,12 @@ describe('what is on the topics', { concurrent: true }, () => {
       { topic: topicOf(place, 'repair'), messages: [{ key: guid(1001), value: 'null' }] },
       { topic: topicOf(place, 'link'), messages: [{ key: `contoso/${guid(1)}`, value: '"x"' }] },
     ];
-    await foreign.sendBatch({ topicMessages: poison });
+    // Where they stand only the broker knows: the mark that ends a transaction comes after its writer was told.
+    const written = await foreign.sendBatch({ topicMessages: poison });
+    const expected = written.flatMap(({ topicName, partition, baseOffset }) => {
+      const { messages = [] } = poison.find(({ topic }) => topic === topicName) ?? {};
+      return messages.map((_, index) => `${topicName}/${partition}@${Number(baseOffset) + index}`);
+    });
     await listener.append(model.batch([{ do: 'rename', account: 1, to: 'lee' }], 'second'));
 
     await using elsewhere = place.open('elsewhere');
@@ -265,25 +270,8 @@ describe('what is on the topics', { concurrent: true }, () => {
     });
     expect(repairer.identity(guid(1))?.sAMAccountName).toBe('lee');
     expect(repairer.identity(guid(2))).toBeUndefined();
-    const places = new Set(place.setAside.map(({ where }) => where));
-    const expected = [
-      'identity-change/0@2',
-      'identity-change/0@3',
-      'identity-change/0@4',
-      'identity-change/0@5',
-      'identity-state/0@2',
-      'identity-state/0@3',
-    ];
-    for (const where of [
-      ...expected,
-      'identity-state/0@4',
-      'identity-position/0@3',
-      'identity-position/0@4',
-      'ce-repair/0@0',
-      'ce-link/0@0',
-    ]) {
-      expect(places).toContain(place.settings.topicPrefix + where);
-    }
+    expect(expected).toHaveLength(11);
+    expect([...new Set(place.setAside.map(({ where }) => where))].toSorted()).toEqual(expected.toSorted());
     for (const { why } of place.setAside) expect(why).not.toBe('');
     expect(await history(elsewhere, 2)).toEqual(model.events);
   });
