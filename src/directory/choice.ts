@@ -1,6 +1,6 @@
 import { DirectoryError, type DirectorySession } from '../../streams/directory-source.ts';
 import type { Candidate } from './candidates.ts';
-import { Behind, Unfit } from './fitness.ts';
+import { LastResort, Unfit } from './fitness.ts';
 
 export type PassedOver = DirectorySession['passedOver'][number];
 
@@ -11,8 +11,8 @@ export class WrongSettings extends DirectoryError {}
 export interface Terms {
   /** Those before it that were not taken. */
   readonly passedOver: readonly PassedOver[];
-  /** It is known to be behind, and is taken nevertheless. */
-  readonly behind: boolean;
+  /** It is known that it should not be taken, and there is no other. */
+  readonly asLastResort: boolean;
 }
 
 interface Refused {
@@ -21,8 +21,8 @@ interface Refused {
 }
 
 /**
- * Takes the first candidate that is well. When there is none, one that is only behind is better than none: the one that is
- * least. A refused logon ends the choice, so that the password is not tried on the next one too, until the account is locked out.
+ * Takes the first candidate that is well. When there is none, one that is only a last resort is better than none: the one that is
+ * least behind. A refused logon ends the choice, so that the password is not tried on the next one too, until the account is locked out.
  *
  * @param take tries one; rejects with a DirectoryError when it cannot be taken
  * @param onRefused is told of each that cannot
@@ -43,17 +43,17 @@ export async function choose<Taken>(
   };
   for (const candidate of candidates) {
     try {
-      return await take(candidate, { passedOver: refused.map(passedOver), behind: false });
+      return await take(candidate, { passedOver: refused.map(passedOver), asLastResort: false });
     } catch (error) {
       refuse(candidate, error);
     }
   }
-  const behind = refused.flatMap(({ candidate, error }) => (error instanceof Behind ? [{ candidate, error }] : []));
-  for (const { candidate, error } of behind.toSorted((a, b) => a.error.lag - b.error.lag)) {
+  const lastResorts = refused.flatMap(({ candidate, error }) => (error instanceof LastResort ? [{ candidate, error }] : []));
+  for (const { candidate, error } of lastResorts.toSorted((a, b) => (a.error.lag < b.error.lag ? -1 : Number(a.error.lag > b.error.lag)))) {
     const others = refused.filter((each) => each.candidate !== candidate).map(passedOver);
     const note = { dc: error.dc, reason: `taken although ${reasonOf(error, error.dc)}: no other one can be listened to` };
     try {
-      return await take(candidate, { passedOver: [...others, note], behind: true });
+      return await take(candidate, { passedOver: [...others, note], asLastResort: true });
     } catch (again) {
       refused.splice(
         refused.findIndex((each) => each.candidate === candidate),

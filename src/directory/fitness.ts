@@ -1,6 +1,7 @@
 import { DirectoryError, type DirectoryFailure } from '../../streams/directory-source.ts';
 import { covers, coversAll, type Vector } from '../../streams/origin.ts';
 import type { Position } from '../../streams/position.ts';
+import type { MethodSettings } from './method.ts';
 import type { DomainController } from './root-dse.ts';
 
 /** A domain controller that answers and must not be listened to. */
@@ -13,9 +14,9 @@ export class Unfit extends DirectoryError {
   }
 }
 
-/** One that has missed much of what was written elsewhere; better than none. */
-export class Behind extends Unfit {
-  /** Milliseconds since it last heard of what it lacks. */
+/** One that can be listened to and should not be: better than none. */
+export class LastResort extends Unfit {
+  /** Milliseconds since it last heard of what it lacks: who has the least is taken. */
   readonly lag: number;
 
   constructor(dc: string, reason: string, lag: number) {
@@ -25,20 +26,27 @@ export class Behind extends Unfit {
 }
 
 /**
- * Checks that it serves DirSync, which takes a writable one that replicates to others (MS-DRSR 4.1.10.5.2).
+ * Checks that it takes part as a source: DirSync is served only by a writable one that replicates to others (MS-DRSR 4.1.10.5.2). A
+ * read-only one, on which nothing is written, can be followed by uSNChanged.
  *
  * @throws Unfit
  */
-export function checkServes({ dc, replication }: DomainController): void {
-  if (replication.isReadOnly) throw new Unfit('configuration', dc, 'it is a read-only domain controller, which serves no DirSync');
-  if (!replication.isOutbound)
-    throw new Unfit('unavailable', dc, 'its outbound replication is disabled, without which it serves no DirSync');
+export function checkServes({ dc, replication }: DomainController, source: MethodSettings['source']): void {
+  if (replication.isReadOnly) {
+    if (source === 'usn') return;
+    const reason = 'it is a read-only domain controller, which serves no DirSync';
+    throw source === 'auto' ? new LastResort(dc, reason, Number.POSITIVE_INFINITY) : new Unfit('configuration', dc, reason);
+  }
+  if (!replication.isOutbound) {
+    const reason = 'its outbound replication is disabled: nobody else hears of what is written there, and it serves no DirSync';
+    throw new Unfit('unavailable', dc, reason);
+  }
 }
 
 /**
  * Checks that it has not missed for longer than `maxLag` milliseconds what was written elsewhere and has been seen there.
  *
- * @throws Behind
+ * @throws LastResort
  */
 export function checkLag(here: DomainController, stored: Position | undefined, maxLag: number): void {
   if (stored === undefined || !showsVector(here)) return;
@@ -50,25 +58,26 @@ export function checkLag(here: DomainController, stored: Position | undefined, m
     if (invocationId === here.invocationId || covers(here.vector, { invocationId, usn })) continue;
     const elsewhere = invocationId === stored.invocationId ? stored.dc : `the database ${invocationId}`;
     if (here.vector[invocationId] === undefined)
-      throw new Behind(here.dc, `it is behind: it has never heard of what was written on ${elsewhere}`, Number.POSITIVE_INFINITY);
+      throw new LastResort(here.dc, `it is behind: it has never heard of what was written on ${elsewhere}`, Number.POSITIVE_INFINITY);
     const lag = now - (lastHeard.get(invocationId) ?? now);
-    if (lag > maxLag) throw new Behind(here.dc, `it is behind: it last heard ${inWords(lag)} ago of what is written on ${elsewhere}`, lag);
+    if (lag > maxLag)
+      throw new LastResort(here.dc, `it is behind: it last heard ${inWords(lag)} ago of what is written on ${elsewhere}`, lag);
   }
 }
 
 /**
  * Checks that it has all of `seen`.
  *
- * @throws Behind
+ * @throws LastResort
  */
 export function checkCovers(here: DomainController, seen: Vector): void {
   if (showsVector(here) && !coversAll(here.vector, seen))
-    throw new Behind(here.dc, 'it has not caught up yet with what has been read meanwhile', 0);
+    throw new LastResort(here.dc, 'it has not caught up yet with what has been read meanwhile', 0);
 }
 
 /** Where the account may not see the vector, nothing is there but what was written here. */
-function showsVector({ vector }: DomainController): boolean {
-  return Object.keys(vector).length > 1;
+function showsVector({ vector, replication }: DomainController): boolean {
+  return Object.keys(vector).length > (replication.isReadOnly ? 0 : 1);
 }
 
 function inWords(milliseconds: number): string {

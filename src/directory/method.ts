@@ -40,7 +40,8 @@ export class Methods {
   /** @throws DirectoryError of kind 'configuration' when there is no way */
   choose(stored: Position | undefined, here: DomainController): Method {
     const { source = 'dirsync', objectSecurity = false, base = here.namingContext } = this.#settings;
-    const isDirSyncOut = stored?.source === 'usn' || !here.hasDirSync || this.#refusing.has(here.invocationId);
+    const isDirSyncOut =
+      stored?.source === 'usn' || !here.hasDirSync || here.replication.isReadOnly || this.#refusing.has(here.invocationId);
     if (source === 'usn' || (source === 'auto' && isDirSyncOut)) return { source: 'usn', base };
     if (!here.hasDirSync) {
       throw notOurs(here.dc, 'DirSync', DIRSYNC);

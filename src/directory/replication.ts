@@ -1,3 +1,4 @@
+import type { Vector } from '../../streams/origin.ts';
 import { type LastHeard, lastHeard } from './last-heard.ts';
 import { type LdapEntry, valuesOf } from './message.ts';
 
@@ -30,6 +31,21 @@ export function replicationOf(settings: LdapEntry | undefined, head: LdapEntry |
     lastHeard: lastHeard(head),
     now: timeOf(currentTime) ?? Date.now(),
   };
+}
+
+/**
+ * What a domain controller has seen of the writes on every one. Those on a read-only one stay there, and nobody else can ever have seen
+ * them.
+ *
+ * @param replicated of the others
+ * @param usn up to which its own are seen
+ */
+export function seenOn(
+  { invocationId, replication }: { readonly invocationId: string; readonly replication: Pick<Replication, 'isReadOnly'> },
+  replicated: Vector,
+  usn: string,
+): Vector {
+  return replication.isReadOnly ? replicated : { ...replicated, [invocationId]: usn };
 }
 
 /** Told in more than one way, not all of which every server has. */

@@ -7,7 +7,7 @@ import type { Warn } from './entry.ts';
 import { guidText } from './identifiers.ts';
 import type { LdapEntry } from './message.ts';
 import { readNamingContext } from './naming-context.ts';
-import { REPLICATION_ATTRIBUTES, type Replication, replicationOf } from './replication.ts';
+import { REPLICATION_ATTRIBUTES, type Replication, replicationOf, seenOn } from './replication.ts';
 import { findEntries } from './search.ts';
 
 /** What a domain controller tells about itself. */
@@ -129,6 +129,7 @@ export async function readDomainController(connection: LdapConnection, warn: War
   const invocationId = guidText(new Facts(`${connection.name}: ${service}`, ntds[0]).value('invocationId'));
   if (invocationId === undefined) throw new DirectoryError('configuration', `${connection.name}: an invocationId that is no GUID`);
   const highestCommittedUSN = rootDse.usn('highestCommittedUSN');
+  const replication = replicationOf(ntds[0], head.head, rootDse.texts('currentTime')[0]);
   return {
     dc: rootDse.text('dnsHostName'),
     namingContext,
@@ -137,10 +138,10 @@ export async function readDomainController(connection: LdapConnection, warn: War
     invocationId,
     highestCommittedUSN,
     domainSid: head.domainSid,
-    vector: { ...head.replicated, [invocationId]: highestCommittedUSN },
+    vector: seenOn({ invocationId, replication }, head.replicated, highestCommittedUSN),
     hasDirSync: controls.includes(DIRSYNC),
     tombstoneLifetime,
-    replication: replicationOf(ntds[0], head.head, rootDse.texts('currentTime')[0]),
+    replication,
   };
 }
 

@@ -12,6 +12,7 @@ import { readNamingContext } from './naming-context.ts';
 import { registerNotification } from './notification.ts';
 import { readObjects } from './objects.ts';
 import type { Reader } from './reader.ts';
+import { seenOn } from './replication.ts';
 import { resumeFrom, watermarksElsewhere } from './resume.ts';
 import { type DomainController, readRootDse } from './root-dse.ts';
 import { findAttributes } from './schema.ts';
@@ -144,7 +145,7 @@ export class LdapSession implements DirectorySession {
       readRootDse(this.#control, ['highestCommittedUSN']),
       readNamingContext(this.#control, this.namingContext, this.#settings.warn),
     ]);
-    return { ...replicated, [this.invocationId]: rootDse.usn('highestCommittedUSN') };
+    return seenOn(this.#here, replicated, rootDse.usn('highestCommittedUSN'));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

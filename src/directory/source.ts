@@ -79,7 +79,7 @@ interface Checked {
 interface Taken extends Checked {
   readonly candidate: Candidate;
   readonly session: LdapSession;
-  readonly behind: boolean;
+  readonly asLastResort: boolean;
 }
 
 class LdapDirectorySource implements DirectorySource {
@@ -121,14 +121,14 @@ class LdapDirectorySource implements DirectorySource {
     const order = this.#standing.order(this.#candidates);
     /** Whose domains are compared as long as none is known to be the right one. */
     const asked: DomainController[] = [];
-    const take = (candidate: Candidate, { passedOver: tried, behind }: Terms): Promise<Taken> =>
+    const take = (candidate: Candidate, { passedOver: tried, asLastResort }: Terms): Promise<Taken> =>
       attempt(candidate.endpoint, access, signal, async (connect) => {
         const checked = await this.#check(connect, asked);
         const stored = find(checked.here.namingContext);
-        if (!behind) checkLag(checked.here, stored, this.#settings.maxLag);
-        const putOff = behind ? [] : this.#putOff(order, candidate);
+        if (!asLastResort) this.#checkFit(checked.here, stored);
+        const putOff = asLastResort ? [] : this.#putOff(order, candidate);
         const session = await this.#start(checked, connect, stored, [...tried, ...putOff]);
-        return { ...checked, candidate, behind, session };
+        return { ...checked, candidate, asLastResort, session };
       });
     const taken = await choose(order, take, (candidate, error) => this.#standing.failed(candidate, error), signal);
     this.#inUse = taken.candidate;
@@ -172,8 +172,13 @@ class LdapDirectorySource implements DirectorySource {
     }
     if (this.#namingContext !== undefined && !isOf(here, this.#namingContext))
       throw new Unfit('configuration', here.dc, `it is of ${here.namingContext}, not of ${this.#namingContext}`);
-    checkServes(here);
     return { connection, here };
+  }
+
+  /** @throws Unfit */
+  #checkFit(here: DomainController, stored: Position | undefined): void {
+    checkServes(here, this.#settings.source);
+    checkLag(here, stored, this.#settings.maxLag);
   }
 
   async #start(
@@ -198,10 +203,10 @@ class LdapDirectorySource implements DirectorySource {
   }
 
   /** Ends the session when a better domain controller is well again, as a lost connection would. */
-  #lookForBetter({ candidate, connection, here, behind }: Taken, find: FindPosition): void {
-    const preferred = this.#candidates.filter((each) => each !== candidate && (behind || each.rank < candidate.rank));
+  #lookForBetter({ candidate, connection, here, asLastResort }: Taken, find: FindPosition): void {
+    const preferred = this.#candidates.filter((each) => each !== candidate && (asLastResort || each.rank < candidate.rank));
     if (preferred.length === 0) return;
-    const { maxLag, probeEvery } = this.#settings;
+    const { probeEvery } = this.#settings;
     const ended = new AbortController();
     void connection.lost.then(() => ended.abort());
     // The number of the one in use counts also what it only passed on, and in a quiet domain nobody hears of that for long. Of what was
@@ -212,7 +217,7 @@ class LdapDirectorySource implements DirectorySource {
         const better = await this.#check(connect, []);
         await using _ = better.connection;
         if (better.here.invocationId === here.invocationId) throw new Unfit('unavailable', here.dc, 'it is the one in use');
-        checkLag(better.here, find(better.here.namingContext), maxLag);
+        this.#checkFit(better.here, find(better.here.namingContext));
         checkCovers(better.here, elsewhere);
         return better.here.dc;
       });

@@ -14,6 +14,7 @@ import { readNamingContext } from './naming-context.ts';
 import { writesOf } from './objects.ts';
 import { nextPage, pagedResults } from './paged-results.ts';
 import type { Reader, ReaderSettings } from './reader.ts';
+import { seenOn } from './replication.ts';
 import { readRootDse } from './root-dse.ts';
 import { EntryStream, type SearchEnd } from './search.ts';
 import { decodeWatermarks, encodeWatermarks } from './watermarks.ts';
@@ -173,7 +174,7 @@ export class UsnReader implements Reader {
       scope,
       domainSid,
       cookie: encodeWatermarks({ base, usns: { ...elsewhere, [invocationId]: usn } }),
-      seen: { ...replicated, [invocationId]: usn },
+      seen: seenOn(here, replicated, usn),
       readAt: new Date().toISOString(),
     } satisfies PositionInput);
   }
