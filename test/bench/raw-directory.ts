@@ -1,11 +1,26 @@
 import { readFile } from 'node:fs/promises';
 import { connect } from 'node:tls';
-import { Ber, type BerReader, BerWriter, Client, type ClientOptions, Control, type Entry, type SearchOptions } from 'ldapts';
+import {
+  Ber,
+  type BerReader,
+  BerWriter,
+  Client,
+  type ClientOptions,
+  Control,
+  type Entry,
+  EqualityFilter,
+  OrFilter,
+  type SearchOptions,
+} from 'ldapts';
 import type { Directory } from '../../infra/testbed/directory.ts';
 
 const DIRSYNC = '1.2.840.113556.1.4.841';
 const NOTIFICATION = '1.2.840.113556.1.4.528';
+const SHOW_DELETED = '1.2.840.113556.1.4.417';
 export const MAX_BYTES = 2_097_152;
+
+/** Asked for at once, which is as many as the product asks for. */
+const OBJECTS = 100;
 
 /** What the product asks for, so that the same is compared. */
 export const FILTER = '(objectClass=user)';
@@ -96,6 +111,25 @@ export class RawDirectory implements AsyncDisposable {
       more = control.more;
     }
     return entries;
+  }
+
+  /** Replication metadata of what was read: which write made each value. Not decoded. */
+  async metadata(entries: readonly Entry[]): Promise<Entry[]> {
+    const found: Entry[] = [];
+    for (let first = 0; first < entries.length; first += OBJECTS) {
+      const asked = entries.slice(first, first + OBJECTS);
+      const options: SearchOptions = {
+        scope: 'sub',
+        filter: new OrFilter({
+          filters: asked.map(({ objectGUID }) => new EqualityFilter({ attribute: 'objectGUID', value: objectGUID as Buffer })),
+        }),
+        attributes: [...ATTRIBUTES, 'replPropertyMetaData'],
+        explicitBufferAttributes: ['objectGUID', 'replPropertyMetaData'],
+        timeLimit: 0,
+      };
+      found.push(...(await this.#reads.search(this.#namingContext, options, [new Control(SHOW_DELETED)])).searchEntries);
+    }
+    return found;
   }
 
   /** From now on each change calls `onWake`. */
