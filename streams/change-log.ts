@@ -52,7 +52,10 @@ export const ListenerRequest = z.object({
 export type ListenerRequest = z.infer<typeof ListenerRequest>;
 
 export interface KnownAccounts extends KnownIdentities {
-  /** The writes that the known values come from, as far as they are known: of what was reported since the baseline. */
+  /**
+   * The writes that the known values come from, as far as they are known: of what was reported since the baseline. Of an account that is
+   * gone the one by which it was deleted, for as long as the log remembers it.
+   */
   origins(objectGUID: string): Origins;
   /** Also one that only says that the first read has begun. */
   position(namingContext: string): Position | undefined;

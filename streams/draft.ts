@@ -18,14 +18,14 @@ export class Draft implements KnownIdentities {
 
   /**
    * @param changes none where an account is learned and nobody is told
-   * @param origins the writes that the values come from, if they are known
+   * @param origins the writes that the values come from, or that it is gone, if they are known
    */
   add(objectGUID: string, identity: Identity | null, changes: readonly Change[], origins?: Origins): void {
     const before = this.identity(objectGUID);
     if (before) this.#holders.set(key(before.domain, before.sAMAccountName), this.#otherHolder(before));
     if (identity) this.#holders.set(key(identity.domain, identity.sAMAccountName), objectGUID);
     this.identities.set(objectGUID, identity);
-    if (origins !== undefined && identity !== null) this.origins.set(objectGUID, origins);
+    if (origins !== undefined) this.origins.set(objectGUID, origins);
     for (const change of changes) {
       const released = releasedName(change);
       if (released) this.#former.set(key(released.domain, released.sAMAccountName), objectGUID);

@@ -20,8 +20,9 @@ export function hasLeft({ seen, shown, overdue }: View): boolean {
 
 /** An account that appeared and had been in the directory before was not made: it came into scope, or into sight. */
 export function entering(change: Change, { writes }: WholeObject, { seen }: View): Change {
-  const isNew = change.kind === 'created' || change.kind === 'restored';
   const { objectClass: creation, isDeleted } = writes;
+  // Whoever is back and has no such write was known to be deleted before, and that was lost.
+  const isNew = change.kind === 'created' || (change.kind === 'restored' && isDeleted !== undefined);
   if (!isNew || creation === undefined || !covers(seen, creation) || (isDeleted !== undefined && !covers(seen, isDeleted))) return change;
   return { ...change, kind: 'entered-scope' };
 }

@@ -55,7 +55,9 @@ export function settle(whole: WholeObject, known: Identity | undefined, origins:
   // Without metadata there is nothing to go by.
   const isTaken = Object.keys(writes).length === 0 || view.overdue === true;
   if (known === undefined)
-    return isTaken || appeared(whole, view) ? accepted(whole, known, originsOf(writes), false) : { outcome: 'waits' };
+    return isTaken || appeared(whole, origins.isDeleted, view)
+      ? accepted(whole, known, originsOf(writes), false, origins.isDeleted)
+      : { outcome: 'waits' };
   if (whole.deleted) {
     const isOld = !isTaken && writes.isDeleted !== undefined && isOlder(writes.isDeleted, origins.isDeleted, view);
     return isOld ? { outcome: 'waits' } : accepted(whole, known, {}, false);
@@ -78,10 +80,18 @@ export function settle(whole: WholeObject, known: Identity | undefined, origins:
   return accepted({ ...whole, seen: seen as SeenAttributes }, known, kept, waits);
 }
 
-/** Whether an account that is not known is new, or was brought back, and not one whose deletion has still to be heard of. */
-function appeared({ deleted, writes }: WholeObject, { seen, shown }: View): boolean {
+/**
+ * Whether an account that is not known is new, or was brought back, and not one whose deletion has still to be heard of.
+ *
+ * @param deletion the write that it was known to be gone by, if that is on record
+ */
+function appeared({ deleted, writes }: WholeObject, deletion: Origin | undefined, { seen, shown }: View): boolean {
   const { objectClass: creation, isDeleted } = writes;
-  if (deleted || creation === undefined || !covers(seen, creation)) return true;
+  if (deleted) return true;
+  if (deletion !== undefined) {
+    return (isDeleted !== undefined && isNewer(isDeleted, deletion)) || (shown !== undefined && hasLost(shown, deletion));
+  }
+  if (creation === undefined || !covers(seen, creation)) return true;
   if (isDeleted !== undefined && !covers(seen, isDeleted)) return true;
   return shown !== undefined && coversAll(shown.vector, seen);
 }
@@ -112,10 +122,10 @@ export function originOf({ version, time, invocationId, usn }: Origin): Origin {
   return { version, time, invocationId, usn };
 }
 
-function accepted(whole: WholeObject, known: Identity | undefined, origins: Origins, waits: boolean): Settled {
+function accepted(whole: WholeObject, known: Identity | undefined, origins: Origins, waits: boolean, deletion?: Origin): Settled {
   const { objectGUID, dn, seen, writes } = whole;
-  // Whoever is alive and has a write of isDeleted was deleted once.
-  const restored = known === undefined && writes.isDeleted !== undefined;
+  // Whoever is alive and has a write of isDeleted was deleted once, and so was whoever is known to have been.
+  const restored = known === undefined && (writes.isDeleted ?? deletion) !== undefined;
   const deleted = whole.deleted ? true : restored ? false : undefined;
   return { outcome: 'accepted', observation: { objectGUID, dn, seen, ...(deleted !== undefined && { deleted }) }, origins, waits };
 }

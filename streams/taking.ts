@@ -126,7 +126,8 @@ export function deletionDrafts(draft: Draft, deletions: readonly Deletion[], rep
     }
     const domain = current.identity(objectGUID)?.domain ?? '';
     const detection = detect({ objectGUID, dn: observed.dn, deleted: true, seen: {} }, domain, observed, current);
-    if (detection.outcome === 'changed') current.add(objectGUID, null, report ? detection.changes : []);
+    const origins = observed.origin ? { isDeleted: originOf(observed.origin) } : {};
+    if (detection.outcome === 'changed') current.add(objectGUID, null, report ? detection.changes : [], origins);
   }
   return drafts;
 }

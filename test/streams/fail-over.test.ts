@@ -201,6 +201,28 @@ describe('a domain controller that was put back', () => {
     expect(w.log.notices.length).toBe(1);
   });
 
+  test('SPEC rule 5: a deletion that came back by replication is not taken back; one that did not is once it is certain', async () => {
+    const w = await twoDcs({ settings: { ...SETTINGS, maxLag: 600 * SECOND } });
+    for (let i = 4; i <= 5; i++) w.one.create({ sAMAccountName: `user${i}` });
+    w.replicate();
+    await w.read();
+    const putBack = w.one.save();
+    w.one.delete(guid('account', 4));
+    w.two.replicateFrom(w.one);
+    w.one.delete(guid('account', 5));
+    await w.read();
+    const kinds = () => w.log.events.map(({ kind }) => kind);
+    expect(kinds()).toEqual(['created', 'created', 'deleted', 'deleted']);
+    await rolledBack(w, putBack);
+    await passed(60 * SECOND);
+    w.replicate();
+    await passed(300 * SECOND);
+    expect(kinds().slice(4)).toEqual([]);
+    await passed(600 * SECOND);
+    expect(w.log.events.slice(4)).toMatchObject([{ kind: 'restored', after: { sAMAccountName: 'user5' } }]);
+    expect(w.log.known.identities).toEqual(w.one.identities());
+  });
+
   test('SPEC rule 5: it is noticed also when it has caught up with its numbers while another one was read', async () => {
     const w = await twoDcs();
     const putBack = w.one.save();
