@@ -17,8 +17,10 @@ const TAKE_OVER = 20_000;
 const HAND_OVER = 15_000;
 /** Milliseconds for which the second has to do nothing: time enough to start and to work. */
 const STANDING_BY = 4_000;
-/** Nobody of the random operations. */
-const ANOTHER = 'user00040';
+/** What one says that finds out. */
+const LOST = /lease was lost|another (instance has taken over|listener writes|repairer-contoso writes)/;
+/** Nobody of the random operations; each renamed once. */
+const OTHERS = { kafka: 'user00040', sqlite: 'user00039' };
 
 let bed: Bed;
 
@@ -34,7 +36,7 @@ afterAll(async () => {
 async function withOperations(stage: Stage, body: (perform: (count: number) => Promise<void>) => Promise<void>): Promise<void> {
   const random = new Random();
   await using population = await Population.of(stage);
-  const operations = new Operations(stage, population, random, subjectsOf(population, ANOTHER));
+  const operations = new Operations(stage, population, random, subjectsOf(population, ...Object.values(OTHERS)));
   await random.telling(async () => {
     await body(async (count) => {
       for (let done = 0; done < count; done++) await operations.perform();
@@ -99,9 +101,9 @@ describe.each(ENGINES)('two instances on one log, on %s (rules 1, 2, 3, 7)', (en
   });
 });
 
-describe('two instances on one log, on kafka (rules 1, 2, 3)', () => {
+describe.each(ENGINES)('an instance that freezes, on %s (rules 1, 2, 3)', (engine) => {
   it('one that was frozen for longer than its lease lasts does nothing any more when it wakes, stands by, and takes over again', async () => {
-    await using stage = await Stage.prepare(bed, 'kafka');
+    await using stage = await Stage.prepare(bed, engine);
     await withOperations(stage, async (perform) => {
       const first = stage.product;
       const second = await stage.another();
@@ -115,7 +117,7 @@ describe('two instances on one log, on kafka (rules 1, 2, 3)', () => {
       const { pid } = first;
       const after = (await first.lines()).length;
       first.resume();
-      await stage.says(/lease was lost|another instance has taken over/, { product: first, after });
+      await stage.says(LOST, { product: first, after });
       await stage.says(/^stands by while another instance listens/, { product: first, after });
       await stage.says(/^contoso: stands by while another instance repairs/, { product: first, after });
       await perform(10);
@@ -130,30 +132,31 @@ describe('two instances on one log, on kafka (rules 1, 2, 3)', () => {
   });
 
   it('one that was frozen between the two writes of a repair leaves the second one to the instance that took over (rule 6)', async () => {
-    await using stage = await Stage.prepare(bed, 'kafka');
+    await using stage = await Stage.prepare(bed, engine);
     const first = stage.product;
     const second = await stage.another();
     await stage.start(first);
     const standby = second.start();
-    const systemuserid = CustomerEngagement.idOf(ANOTHER);
+    const another = OTHERS[engine];
+    const name = `frozen-${engine}`;
+    const systemuserid = CustomerEngagement.idOf(another);
     const parking = { method: 'PATCH', path: `systemusers\\(${systemuserid}\\)`, nth: 1 };
-    // Long enough to be frozen meanwhile, and over before the second can write: the lease lasts 6 s from the last heartbeat, and one
-    // is sent every 2 s.
+    // Long enough to be frozen meanwhile, and over before the second can write: the lease lasts at least 4 s from then.
     await stage.control.setFaults([{ match: parking, fault: { kind: 'latency', ms: 4_000, when: 'after' } }]);
-    await stage.rename(ANOTHER, 'frozen-40');
-    await until('the record is parked', async () => (await stage.record(ANOTHER)).domainname.includes('ns-park'));
+    await stage.rename(another, name);
+    await until('the record is parked', async () => (await stage.record(another)).domainname.includes('ns-park'));
     first.pause();
     await standby;
-    await stage.canLogOn('frozen-40');
+    await stage.canLogOn(name);
     // The answer that it waited for is there when it wakes.
     first.resume();
-    await stage.says(/lease was lost|another instance has taken over/, { product: first });
-    await until('the repair has ended', async () => (await stage.repairOf(ANOTHER))?.state === 'repaired');
-    const told = /: repaired .*frozen-40/;
+    await stage.says(LOST, { product: first });
+    await until('the repair has ended', async () => (await stage.repairOf(another))?.state === 'repaired');
+    const told = new RegExp(`: repaired .*${name}`);
     await stage.says(told, { product: second });
     expect((await first.lines()).filter(({ msg }) => told.test(msg))).toEqual([]);
     const writes = (await stage.control.requests()).filter(({ method, path }) => method === 'PATCH' && path.includes(systemuserid));
-    expect(writes.map(({ body }) => body)).toEqual([expect.stringContaining('ns-park'), expect.stringContaining('frozen-40')]);
+    expect(writes.map(({ body }) => body)).toEqual([expect.stringContaining('ns-park'), expect.stringContaining(name)]);
     expect(await stage.control.defects()).toEqual([]);
   });
 });

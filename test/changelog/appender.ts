@@ -2,6 +2,7 @@
  * A listener as a process of its own, to be killed: appends one batch after the other and prints the last sequence of each. Or one
  * that does a bit of everything, closes what it opened, and ends when nothing is left to wait for.
  */
+import { setTimeout } from 'node:timers/promises';
 import { KafkaLog } from '../../src/changelog/kafka/kafka-log.ts';
 import { SqliteLog } from '../../src/changelog/sqlite/sqlite-log.ts';
 import type { ChangeLog } from '../../streams/change-log.ts';
@@ -28,6 +29,8 @@ for (let round = 1; round <= program.batches; round++) {
   });
   const events = await listener.append(model.batch(deeds, `${process.pid}-${round}`));
   process.stdout.write(`${events.at(-1)?.sequence}\n`);
+  // What else there is to do gets its turn, as in a listener that reads from a socket.
+  await setTimeout(program.pause ?? 0);
 }
 if (program.leaves) {
   const repairer = await log.openRepairer('contoso', new AbortController().signal);

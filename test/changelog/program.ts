@@ -7,6 +7,8 @@ import type { KafkaSettings } from '../../src/changelog/kafka/client.ts';
 export interface Work {
   readonly accounts: number;
   readonly batches: number;
+  /** Milliseconds between two batches. */
+  readonly pause?: number;
   /** Whether it closes everything in the end, or stays. */
   readonly leaves?: boolean;
 }

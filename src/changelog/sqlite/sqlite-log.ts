@@ -17,9 +17,9 @@ import {
 import { isNotice, type LogEvent } from '../../../streams/notice.ts';
 import type { Link, Repair } from '../../../streams/repair.ts';
 import { idOf, numbered, parsedEvent } from '../events.ts';
-import { FileLease } from '../file-lease.ts';
 import { knownAccounts } from '../known.ts';
 import { StateStore } from '../state-store.ts';
+import { LEASE_SCHEMA, SqliteLease } from './lease.ts';
 
 /** The history holds notices as well, which have no objectGUID. */
 const SCHEMA = `
@@ -28,8 +28,15 @@ const SCHEMA = `
   ) STRICT;
   CREATE TABLE IF NOT EXISTS repair_history (id INTEGER PRIMARY KEY, time TEXT NOT NULL, value TEXT NOT NULL) STRICT;
   CREATE TABLE IF NOT EXISTS delivery (subscriber TEXT PRIMARY KEY, sequence INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS writer (role TEXT PRIMARY KEY, epoch INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  ${LEASE_SCHEMA}
 `;
+
+interface Writer {
+  readonly lost: AbortSignal;
+  /** @throws FencedError when another one has taken over */
+  readonly check: () => void;
+  readonly close: () => void;
+}
 
 const PAGE_SIZE = 500;
 /** Milliseconds between two looks for what another process appended. */
@@ -65,7 +72,7 @@ export class SqliteLog implements ChangeLog {
     const writer = await this.#becomeWriter('listener', signal, onStandby);
     const store = this.#store;
     return {
-      lost: new AbortController().signal,
+      lost: writer.lost,
       ...knownAccounts(store),
       knows: (domain) => store.knows(domain),
       requests: async () => {
@@ -81,7 +88,7 @@ export class SqliteLog implements ChangeLog {
     const writer = await this.#becomeWriter(`repairer-${organization}`, signal, onStandby);
     const store = this.#store;
     return {
-      lost: new AbortController().signal,
+      lost: writer.lost,
       confirm: async () => writer.check(),
       changes: this.#changes(`repairer-${organization}`, writer.check),
       get baselined() {
@@ -143,32 +150,22 @@ export class SqliteLog implements ChangeLog {
     this.#store[Symbol.dispose]();
   }
 
-  /** The lease keeps others waiting; the epoch stops whoever lost the lease without noticing. */
-  async #becomeWriter(role: string, signal: AbortSignal, onStandby?: () => void): Promise<{ check: () => void; close: () => void }> {
-    const lease = await FileLease.acquire(`${this.#file}-${role}.lock`, signal, onStandby).catch((error: unknown) => {
+  async #becomeWriter(role: string, signal: AbortSignal, onStandby?: () => void): Promise<Writer> {
+    if (this.#isLook) throw new LogError(`${this.#file} is open for a look only`);
+    const lease = await SqliteLease.acquire(this.#file, role, signal, onStandby).catch((error: unknown) => {
       signal.throwIfAborted();
       throw this.#failed(error);
     });
     let closed = false;
+    const check = () => {
+      if (closed) throw new LogError(`the ${role} of ${this.#file} is closed`);
+      lease.check();
+    };
     const close = () => {
       closed = true;
       lease[Symbol.dispose]();
     };
-    try {
-      const epoch = this.#write(() => {
-        const upsert = 'INSERT INTO writer (role, epoch) VALUES (?, 1) ON CONFLICT (role) DO UPDATE SET epoch = epoch + 1 RETURNING epoch';
-        return Number(this.#store.sql(upsert).get(role)?.epoch);
-      });
-      const check = () => {
-        if (closed) throw new LogError(`the ${role} of ${this.#file} is closed`);
-        const current = Number(this.#store.sql('SELECT epoch FROM writer WHERE role = ?').get(role)?.epoch);
-        if (current !== epoch) throw new FencedError(`another ${role} writes to ${this.#file}`);
-      };
-      return { check, close };
-    } catch (error) {
-      close();
-      throw error;
-    }
+    return { lost: lease.lost, check, close };
   }
 
   #append(batch: Batch, check: () => void): ChangeEvent[] {
