@@ -18,7 +18,7 @@ export interface Neighbours {
 }
 
 export interface Elsewhere {
-  readonly living: readonly { readonly session: DirectorySession; readonly accounts: readonly Observation[] }[];
+  readonly living: readonly Pick<Living, 'session' | 'accounts'>[];
   /** Milliseconds for which the others may still turn up somewhere; 0 where there is no other domain. */
   readonly patience: number;
 }
@@ -29,9 +29,6 @@ export interface MoveSettings {
   /** Milliseconds that a domain which cannot be asked is waited for. */
   readonly maxLag: number;
 }
-
-/** For whoever reads one directory by itself. */
-export const ALONE: Neighbours = { isAny: false, inTurn: (body) => body(), find: async () => ({ living: [], patience: 0 }) };
 
 interface Place {
   readonly session: DirectorySession | undefined;
@@ -68,27 +65,35 @@ export class Neighbourhood {
     const others = [...this.#places].filter(([each, { forest }]) => each !== source && (forest === undefined || forest === mine));
     if (others.length === 0) return { living: [], patience: 0 };
     const answers = await Promise.all(others.map(([, { session }]) => session && livingIn(session, objectGUIDs, signal)));
+    const isSure = answers.every((answer) => answer?.isSure);
     const { movesWithin, maxLag } = this.#settings;
     return {
       living: answers.flatMap((answer) => (answer === undefined || answer.accounts.length === 0 ? [] : [answer])),
-      patience: answers.includes(undefined) ? Math.max(movesWithin, maxLag) : movesWithin,
+      patience: isSure ? movesWithin : Math.max(movesWithin, maxLag),
     };
   }
 }
 
+interface Living {
+  readonly session: DirectorySession;
+  readonly accounts: readonly Observation[];
+  /** None of the accounts was refused, which would say nothing of where it lives. */
+  readonly isSure: boolean;
+}
+
 /** Undefined when the directory cannot be asked; its own watch finds that out for itself. */
-async function livingIn(
-  session: DirectorySession,
-  objectGUIDs: readonly string[],
-  signal: AbortSignal,
-): Promise<Elsewhere['living'][number] | undefined> {
+async function livingIn(session: DirectorySession, objectGUIDs: readonly string[], signal: AbortSignal): Promise<Living | undefined> {
   const accounts: Observation[] = [];
+  let isSure = true;
+  const onRefused = () => {
+    isSure = false;
+  };
   try {
     for (const some of inPortions(objectGUIDs, () => true)) {
-      const found = await unlessAborted(session.readObjects(some), signal);
+      const found = await unlessAborted(session.readObjects(some, onRefused), signal);
       for (const { objectGUID, dn, seen, deleted } of found.values()) if (deleted !== true) accounts.push({ objectGUID, dn, seen });
     }
-    return { session, accounts };
+    return { session, accounts, isSure };
   } catch (error) {
     if (error instanceof DirectoryError && !signal.aborted) return undefined;
     throw error;

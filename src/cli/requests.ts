@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { lastValueFrom, tap } from 'rxjs';
 import type { ChangeLog, ListenerRequest } from '../../streams/change-log.ts';
-import { compareDry } from '../../streams/dry-run.ts';
+import type { DirectorySession } from '../../streams/directory-source.ts';
+import { DryRun } from '../../streams/dry-run.ts';
 import type { Position } from '../../streams/position.ts';
 import { isTooMany } from '../../streams/withheld.ts';
 import type { Configuration } from '../config/schema.ts';
@@ -69,12 +70,14 @@ export async function printDifferences(
 ): Promise<void> {
   await using known = await log.look();
   const settings = readingSettings(configuration);
-  for (const source of directorySources(configuration, logger)) {
-    // Everything is shown, also what would be withheld.
-    const unlimited = { ...settings, deletionLimit: { count: Number.POSITIVE_INFINITY, percent: Number.POSITIVE_INFINITY } };
+  // Everything is shown, also what would be withheld.
+  const unlimited = { ...settings, deletionLimit: { count: Number.POSITIVE_INFINITY, percent: Number.POSITIVE_INFINITY } };
+  const { signal } = new AbortController();
+  await using dryRun = await DryRun.open(directorySources(configuration, logger), known, unlimited, signal);
+  for (const session of chosenFrom(dryRun.sessions, namingContext)) {
     let deletions = 0;
     let domain = '';
-    const reports = compareDry(source, known, unlimited, namingContext, new AbortController().signal).pipe(
+    const reports = dryRun.compare(session, signal).pipe(
       tap((report) => {
         if (report.type === 'published') {
           for (const event of report.events) {
@@ -97,12 +100,23 @@ export async function printDifferences(
 }
 
 function choose(positions: readonly Position[], namingContext: string | undefined): Position[] {
-  if (namingContext === undefined) return [...positions];
-  const chosen = positions.filter((position) => position.namingContext.toLowerCase() === namingContext.toLowerCase());
+  const chosen = positions.filter(isOf(namingContext));
+  if (chosen.length > 0 || namingContext === undefined) return chosen;
+  throw new RequestError(`No listener has read ${namingContext} yet; there is ${namesOf(positions)}`);
+}
+
+function chosenFrom(sessions: readonly DirectorySession[], namingContext: string | undefined): DirectorySession[] {
+  const chosen = sessions.filter(isOf(namingContext));
   if (chosen.length > 0) return chosen;
-  throw new RequestError(
-    `No listener has read ${namingContext} yet; there is ${positions.map((position) => position.namingContext).join(', ') || 'none'}`,
-  );
+  throw new RequestError(`None of the directories is of ${namingContext}; there is ${namesOf(sessions)}`);
+}
+
+function isOf(wanted: string | undefined): (one: { readonly namingContext: string }) => boolean {
+  return ({ namingContext }) => wanted === undefined || wanted.toLowerCase() === namingContext.toLowerCase();
+}
+
+function namesOf(all: readonly { readonly namingContext: string }[]): string {
+  return all.map(({ namingContext }) => namingContext).join(', ') || 'none';
 }
 
 async function ask(log: ChangeLog, positions: readonly Position[], kind: ListenerRequest['kind']): Promise<ListenerRequest[]> {

@@ -1,5 +1,9 @@
+import { lastValueFrom, toArray } from 'rxjs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ldapDirectorySource } from '../../src/directory/source.ts';
+import type { ChangeEvent } from '../../streams/change.ts';
+import type { DirectorySource } from '../../streams/directory-source.ts';
+import { DryRun } from '../../streams/dry-run.ts';
 import { until } from '../support/chain-wait.ts';
 import { FakeDirectory } from '../support/fake-directory.ts';
 import { FakeDomainController } from '../support/fake-domain-controller.ts';
@@ -7,7 +11,7 @@ import { LdapServer } from '../support/ldap-server.ts';
 import { MemoryChangeLog } from '../support/memory-change-log.ts';
 import { READING } from '../support/reading-settings.ts';
 import { Listening } from './listening.ts';
-import { settingsFor } from './scripted-dc.ts';
+import { NEVER, settingsFor } from './scripted-dc.ts';
 
 const ROOT = 'DC=corp,DC=example,DC=test';
 const CHILD = `DC=sales,${ROOT}`;
@@ -28,6 +32,8 @@ class Forest implements AsyncDisposable {
   );
   readonly log = new MemoryChangeLog();
   readonly #releases = new AsyncDisposableStack();
+  /** New ones, of both domains. */
+  sources: () => DirectorySource[] = () => [];
   #marks = 0;
   #listening: Listening | undefined;
 
@@ -47,9 +53,9 @@ class Forest implements AsyncDisposable {
       this.sales.directory.modify(inSales, { mail });
       return ({ known }: MemoryChangeLog) => [inCorp, inSales].every((guid) => known.identity(guid)?.mail === mail);
     };
-    const sources = servers.map((server) => ldapDirectorySource(settingsFor(server, { deadline: 2_000 })));
+    this.sources = () => servers.map((server) => ldapDirectorySource(settingsFor(server, { deadline: 2_000 })));
     const settings = { ...READING, readEvery: 100, movesWithin: MOVES_WITHIN };
-    this.#listening = this.#releases.use(new Listening(sources, inCorp, mark, this.log, settings));
+    this.#listening = this.#releases.use(new Listening(this.sources(), inCorp, mark, this.log, settings));
     await this.#listening.start();
   }
 
@@ -140,6 +146,31 @@ describe('two domains of one forest over LDAP (SPEC rules 1, 3)', () => {
     await until('the deletion is told', async () => forest.told(ann).length > 1);
     expect(forest.told(ann).map(({ kind }) => kind)).toEqual(['created', 'deleted']);
     forest.check();
+  });
+});
+
+describe('a look at what a comparison would tell', () => {
+  it('tells a move once, as that, whichever domain is looked at first, and nobody of it', async () => {
+    for (const order of [0, 1]) {
+      const { corp, sales, listening } = await started();
+      const ann = corp.directory.addUser({ sAMAccountName: 'ann' });
+      await listening.events(async () => {});
+      await listening.stop();
+      const before = forest.log.events.length;
+      corp.directory.moveTo(sales.directory, ann, `CN=ann,${CHILD}`);
+      const sources = forest.sources();
+      if (order === 1) sources.reverse();
+      await using dryRun = await DryRun.open(sources, await forest.log.look(), READING, NEVER);
+      const told: ChangeEvent[] = [];
+      for (const session of dryRun.sessions) {
+        const reports = await lastValueFrom(dryRun.compare(session, NEVER).pipe(toArray()));
+        for (const report of reports) if (report.type === 'published') told.push(...report.events);
+      }
+      expect(told.map(({ kind, objectGUID }) => [kind, objectGUID])).toEqual([['moved-domain', ann]]);
+      expect(forest.log.events.length).toBe(before);
+      await forest[Symbol.asyncDispose]();
+      forest = new Forest();
+    }
   });
 });
 

@@ -149,6 +149,21 @@ describe('an account that is moved to another domain of its forest (SPEC rules 1
     expect(w.log.positions.get('DC=corp')?.held).toEqual({});
   });
 
+  test('is told once when the domain that it came to refuses to show just this one', async () => {
+    const w = await twoDomains();
+    await w.start();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    w.sales.source.interference = { page: () => promise, refuses: (objectGUID) => objectGUID === w.ann };
+    w.corp.directory.moveTo(w.sales.directory, w.ann);
+    await w.read(w.corp);
+    await passed(5 * MINUTE);
+    expect(w.kinds()).toEqual([]);
+    w.sales.source.interference = {};
+    resolve();
+    await passed(5 * MINUTE);
+    expectOneMove(w);
+  });
+
   test('SPEC rule 5: is told once when comparisons find it', async () => {
     for (const trace of [true, false]) {
       const w = await twoDomains();

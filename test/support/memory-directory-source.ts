@@ -20,6 +20,8 @@ export interface DirectoryInterference {
   open?(): void | Promise<void>;
   page?(number: number): void | Promise<void>;
   readObject?(objectGUID: string): void | Promise<void>;
+  /** Whether the directory refuses to show just this one. */
+  refuses?(objectGUID: string): boolean;
   close?(): void | Promise<void>;
 }
 
@@ -96,11 +98,15 @@ export class MemoryDirectorySource implements DirectorySource {
       resume: this.#resume(find(this.namingContext)),
       wakes: this.wakes,
       read: (position) => this.#read(directory, position),
-      readObjects: async (objectGUIDs) => {
+      readObjects: async (objectGUIDs, onRefused) => {
         const found = new Map<string, WholeObject>();
         for (const objectGUID of objectGUIDs) {
           await this.interference.readObject?.(objectGUID);
           this.objectsRead.push(objectGUID);
+          if (this.interference.refuses?.(objectGUID)) {
+            onRefused?.(objectGUID);
+            continue;
+          }
           const whole = this.#watched(directory.readObject(objectGUID));
           if (whole !== undefined) found.set(objectGUID, whole);
         }
