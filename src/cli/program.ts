@@ -6,6 +6,7 @@ import { flagOf, OPTIONS, variableOf } from '../config/options.ts';
 import { EXIT } from '../runtime/exit-codes.ts';
 import { createLogger } from '../runtime/logger.ts';
 import { changeLog } from '../runtime/parts.ts';
+import { printable } from '../runtime/printable.ts';
 import { exitCodeOf, type Roles, serve } from '../runtime/service.ts';
 import { acceptDeletions, compare, printDifferences } from './requests.ts';
 import { describeAsJson, describeStatus } from './status.ts';
@@ -88,7 +89,7 @@ export async function main(args: readonly string[]): Promise<number> {
       console.error(`The settings cannot be used:\n${error.message.replaceAll(/^/gm, '  ')}`);
       return EXIT.configuration;
     }
-    console.error(error instanceof Error ? `${error.name}: ${error.message}` : String(error));
+    console.error(printable(error instanceof Error ? `${error.name}: ${error.message}` : String(error)));
     return exitCodeOf(error);
   }
 }

@@ -10,6 +10,7 @@ import type { Configuration } from '../config/schema.ts';
 import type { Logger } from '../runtime/logger.ts';
 import { storyOf } from '../runtime/narrator.ts';
 import { directorySources, readingSettings } from '../runtime/parts.ts';
+import { printable } from '../runtime/printable.ts';
 
 /** Commands that ask something of whoever listens, by way of the log. */
 
@@ -81,12 +82,12 @@ export async function printDifferences(
       tap((report) => {
         if (report.type === 'published') {
           for (const event of report.events) {
-            console.log(`${event.kind} ${storyOf(event)}  ${event.objectGUID}`);
+            console.log(printable(`${event.kind} ${storyOf(event)}  ${event.objectGUID}`));
             if (event.kind === 'deleted') deletions += 1;
             domain = event.before?.domain ?? domain;
           }
         } else if (report.type === 'set-aside') {
-          console.log(`set aside ${report.objectGUID}: ${report.reason}`);
+          console.log(printable(`set aside ${report.objectGUID}: ${report.reason}`));
         } else if (report.type === 'read-progress' && report.done) {
           console.log(`${report.namingContext}: ${report.objects} objects read, ${report.differences} differences`);
         }

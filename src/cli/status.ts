@@ -1,6 +1,7 @@
 import type { LogStatus } from '../../streams/change-log.ts';
 import { isOpen } from '../../streams/repair.ts';
 import { storyOf } from '../runtime/narrator.ts';
+import { printable } from '../runtime/printable.ts';
 
 /** The state of a log for a person. */
 export function describeStatus(status: LogStatus, log: string): string {
@@ -25,7 +26,7 @@ export function describeStatus(status: LogStatus, log: string): string {
       `  ${organization}  ${from} → ${to}  ${state}${why === '' ? '' : ` (${why})`}${parked}, ${attempts} attempts, since ${at}${next}`,
     );
   }
-  return lines.join('\n');
+  return lines.map(printable).join('\n');
 }
 
 function describePosition(position: LogStatus['positions'][number]): string[] {

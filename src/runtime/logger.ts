@@ -1,6 +1,8 @@
 import { type DestinationStream, destination, type Logger, pino } from 'pino';
 import pretty from 'pino-pretty';
 
+import { printable } from './printable.ts';
+
 export type { Logger };
 
 export interface LoggerSettings {
@@ -16,7 +18,7 @@ export function createLogger({ level, format }: LoggerSettings): Logger {
         sync: true,
         translateTime: 'SYS:HH:MM:ss.l',
         ignore: 'pid,hostname,event,repair',
-        messageFormat: '{msg}',
+        messageFormat: (log, messageKey) => printable(String(log[messageKey])),
         hideObject: level !== 'debug',
       })
     : destination({ fd: 1, sync: true });
