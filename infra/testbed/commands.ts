@@ -1,5 +1,6 @@
 import type { Bed } from './bed.ts';
 import type { Directory } from './directory.ts';
+import { DirectoryAdmin } from './ldap.ts';
 import type { ManagedProcess } from './process.ts';
 
 /** Something that people do to a bed that is up. */
@@ -44,6 +45,17 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   start: onPart('a part that was stopped or killed is back', 'answers', (part) => part.start()),
   save: onController('keep a copy of its database under NAME', 'saved as', (dc, name) => dc.save(name)),
   'roll-back': onController('put that copy back, behind its back', 'rolled back to', (dc, name) => dc.rollBack(name)),
+  reanimate: {
+    parameters: ['DC', 'ACCOUNT'],
+    summary: 'an account that was deleted is back, in OU=Staff and disabled, as without a recycle bin',
+    run: async (bed, [dc = '', account = '']) => {
+      await using admin = await DirectoryAdmin.connect(controller(bed, dc));
+      const deleted = await admin.findDeleted(account);
+      if (deleted === undefined) throw new Error(`${dc} remembers no deleted account ${account}`);
+      await admin.reanimate(deleted.objectGUID, account);
+      return `${account} is back on ${dc}`;
+    },
+  },
 };
 
 /** What commands and people call a part. */

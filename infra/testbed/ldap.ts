@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { Attribute, Change, Client, Control, EqualityFilter, type SearchOptions } from 'ldapts';
+import { AndFilter, Attribute, Change, Client, Control, EqualityFilter, type SearchOptions } from 'ldapts';
 import type { Account, Directory } from './directory.ts';
 
 /** An account as it is right now. */
@@ -53,6 +53,17 @@ export class DirectoryAdmin implements AsyncDisposable {
   async find(sAMAccountName: string): Promise<Found | undefined> {
     const filter = new EqualityFilter({ attribute: 'sAMAccountName', value: sAMAccountName });
     return await this.#read(this.#namingContext, { filter, scope: 'sub' }, []);
+  }
+
+  /** The deleted account that had this name; of several any. */
+  async findDeleted(sAMAccountName: string): Promise<Found | undefined> {
+    const filter = new AndFilter({
+      filters: [
+        new EqualityFilter({ attribute: 'isDeleted', value: 'TRUE' }),
+        new EqualityFilter({ attribute: 'sAMAccountName', value: sAMAccountName }),
+      ],
+    });
+    return await this.#read(this.#namingContext, { filter, scope: 'sub' }, [new Control(SHOW_DELETED, { critical: true })]);
   }
 
   /** The account of this objectGUID, also when it is deleted. */

@@ -45,7 +45,7 @@ export class Narrator {
         this.#withheld(report);
         return;
       case 'leaving':
-        this.#log.warn({ error: report.error }, `${report.source}: ${report.error.message}; going to another domain controller`);
+        this.#log.warn({ source: report.source, error: report.error }, `${report.error.message}; going to another domain controller`);
         return;
       case 'read-progress': {
         if (!report.done && performance.now() - this.#toldProgress < PROGRESS_EVERY) return;

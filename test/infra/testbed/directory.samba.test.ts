@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Bed, startBed } from '../../../infra/testbed/bed.ts';
+import { COMMANDS } from '../../../infra/testbed/commands.ts';
 import { DirectoryAdmin } from '../../../infra/testbed/ldap.ts';
 import { dirSync, ldap, ticketFor } from './support.ts';
 
@@ -95,6 +96,14 @@ describe('the LDAP client for changes', () => {
     await admin.reanimate(objectGUID, 'Changed', 'OU=Staff');
     expect(await admin.find('changed')).toMatchObject({ objectGUID });
     await admin.enable(objectGUID);
+  });
+
+  it('reanimates by name for whoever tells it on the command line', async () => {
+    const { objectGUID } = await admin.create({ sAMAccountName: 'lazarus' });
+    await admin.delete(objectGUID);
+    expect(await COMMANDS.reanimate?.run(bed, ['dc1', 'lazarus'])).toBe('lazarus is back on dc1');
+    expect(await admin.find('lazarus')).toMatchObject({ objectGUID, dn: expect.stringMatching(/^CN=lazarus,OU=Staff,/) });
+    await expect(COMMANDS.reanimate?.run(bed, ['dc1', 'lazarus'])).rejects.toThrow('remembers no deleted account lazarus');
   });
 });
 
