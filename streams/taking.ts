@@ -126,7 +126,8 @@ export function deletionDrafts(draft: Draft, deletions: readonly Deletion[], rep
     }
     const domain = current.identity(objectGUID)?.domain ?? '';
     const detection = detect({ objectGUID, dn: observed.dn, deleted: true, seen: {} }, domain, observed, current);
-    const origins = observed.origin ? { isDeleted: originOf(observed.origin) } : {};
+    // In another domain that write says nothing.
+    const origins = observed.origin ? { isDeleted: { ...originOf(observed.origin), domain } } : {};
     if (detection.outcome === 'changed') current.add(objectGUID, null, report ? detection.changes : [], origins);
   }
   return drafts;
@@ -201,7 +202,7 @@ class Taker implements Taken {
     this.learn(whole ?? observation);
     const before = this.draft.identity(objectGUID);
     if (before !== undefined && this.#isRepeated(observation, whole)) this.repeated++;
-    const origins = this.#origins(objectGUID);
+    const origins = before === undefined ? this.#deletion(objectGUID) : this.#origins(objectGUID);
     // The writes of another domain say nothing of those of this one: there the account came into being anew.
     const moved = isOfAnother(before, session.domain);
     const settled =
@@ -251,6 +252,12 @@ class Taker implements Taken {
     const { known, learning } = this.#taking;
     const origins = known.origins(objectGUID);
     return learning === undefined ? origins : relearnedOrigins(origins, learning);
+  }
+
+  /** The write by which an account was deleted that is not known any more, if that was in this domain and is on record. */
+  #deletion(objectGUID: string): Origins {
+    const { isDeleted } = this.#taking.known.origins(objectGUID);
+    return isDeleted?.domain === this.#taking.session.domain ? { isDeleted } : {};
   }
 
   #inScope(change: Change, whole: WholeObject | undefined): Change {

@@ -149,6 +149,22 @@ describe('an account that is moved to another domain of its forest (SPEC rules 1
     expect(w.log.positions.get('DC=corp')?.held).toEqual({});
   });
 
+  test('is created at once where it shows up after it was told as deleted', async () => {
+    const w = await twoDomains();
+    await w.start();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    w.sales.source.interference = { page: () => promise, readObject: () => Promise.reject(new DirectoryError('unavailable', 'away')) };
+    w.corp.directory.moveTo(w.sales.directory, w.ann);
+    await w.read(w.corp);
+    await passed(SETTINGS.maxLag + 5 * MINUTE);
+    expect(w.kinds()).toEqual(['deleted']);
+    w.sales.source.interference = {};
+    resolve();
+    await passed(SECOND);
+    expect(w.kinds()).toEqual(['deleted', 'created']);
+    w.check();
+  });
+
   test('is told once when the domain that it came to refuses to show just this one', async () => {
     const w = await twoDomains();
     await w.start();
