@@ -7,8 +7,8 @@ import { FileLease } from '../file-lease.ts';
 const POLL = 500;
 /** Milliseconds between two signs of life. */
 const HEARTBEAT = 1_000;
-/** Milliseconds without one after which a holder is taken for frozen. */
-const SILENCE = 5_000;
+/** Looks in a row without one after which a holder is taken for frozen: not a time, since whoever looks can have been frozen itself. */
+const SILENCE = 10;
 
 /** `locked`: whether the holder also has the lock of the operating system; not, as long as a frozen one before it keeps that. */
 export const LEASE_SCHEMA = `
@@ -37,8 +37,10 @@ export class SqliteLease implements Disposable {
   #lock: FileLease | undefined;
   #epoch = 0;
   #heartbeat: NodeJS.Timeout | undefined;
-  /** The last sign of life of another holder, and since when there is none. */
-  #heard: (Held & { readonly at: number }) | undefined;
+  /** The last sign of life of another holder. */
+  #heard: Held | undefined;
+  /** Looks since then. */
+  #silence = 0;
 
   private constructor(file: string, role: string) {
     this.#file = file;
@@ -81,8 +83,7 @@ export class SqliteLease implements Disposable {
   [Symbol.dispose](): void {
     clearInterval(this.#heartbeat);
     if (!this.#database.isOpen) return;
-    // From now on the lock alone decides.
-    if (this.#epoch > 0) this.#write('UPDATE lease SET locked = 1 WHERE role = ? AND epoch = ?', this.#role, this.#epoch);
+    if (this.#epoch > 0 && this.#lock === undefined) this.#leaveTheLockAlone();
     this.#lock?.[Symbol.dispose]();
     this.#database.close();
   }
@@ -127,12 +128,21 @@ export class SqliteLease implements Disposable {
     }
   }
 
+  /** After this it alone decides; where that cannot be written, whoever waits hears the silence. */
+  #leaveTheLockAlone(): void {
+    try {
+      this.#write('UPDATE lease SET locked = 1 WHERE role = ? AND epoch = ?', this.#role, this.#epoch);
+    } catch {
+      // A log that fails tells whoever uses it.
+    }
+  }
+
   /** A log that somebody else keeps locked shows no signs of life, and says nothing of the holder. */
   #isSilent(held: Held): boolean {
-    const now = performance.now();
     const isNews = held.epoch !== this.#heard?.epoch || held.heartbeat !== this.#heard.heartbeat;
-    if (this.#heard === undefined || isNews || !this.#isWritable()) this.#heard = { ...held, at: now };
-    return now - this.#heard.at >= SILENCE;
+    this.#silence = this.#heard === undefined || isNews || !this.#isWritable() ? 0 : this.#silence + 1;
+    this.#heard = held;
+    return this.#silence >= SILENCE;
   }
 
   #held(): Held | undefined {
