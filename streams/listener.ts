@@ -5,7 +5,7 @@ import { type ChangeLog, FencedError, type ListenerLog, LogError } from './chang
 import { DirectoryError, type DirectoryFailure, type DirectorySession, type DirectorySource } from './directory-source.ts';
 import { Neighbourhood } from './neighbours.ts';
 import { aborted, failWhenAborted, retryWithReports, sideBySide, withResource, withTold } from './operators.ts';
-import { isReadWhole, type Position, recentOn } from './position.ts';
+import { isReadWhole, type Position, recentFrom, recentOn } from './position.ts';
 import type { Loss } from './read.ts';
 import { type ReadingSettings, readings } from './reading.ts';
 import { rolledBackWrite, stillWatched } from './rolled-back.ts';
@@ -206,7 +206,7 @@ async function beginning(session: DirectorySession, watched: Watched, log: Liste
   if (stored?.comparing !== undefined) return { position: undefined, loss: undefined, reason: stored.comparing.reason };
   const lost = (reason: string, more: Partial<Loss> = {}): Beginning => ({
     position: undefined,
-    loss: { reason, lossy: false, rolledBack: false, rebuilt: false, ...more },
+    loss: { reason, lossy: false, forget: [], rebuilt: false, ...more },
     reason,
   });
   if (stored === undefined && log.knows(domain)) {
@@ -216,17 +216,18 @@ async function beginning(session: DirectorySession, watched: Watched, log: Liste
   if (watched.positionRefused) return lost('the directory refused the position');
   if (resume.position === undefined) {
     const { lossy = false, rolledBack = false, rebuilt = false } = resume;
-    return lost(resume.reason, { lossy, rolledBack, rebuilt });
+    return lost(resume.reason, { lossy, forget: rolledBack ? [session.invocationId] : [], rebuilt });
   }
   const { position, changed } = resume;
-  const recent = stillWatched(recentOn(session.invocationId, position), session.attributes);
+  const { invocationId } = session;
+  const recent = stillWatched([...recentOn(invocationId, position), ...recentFrom(invocationId, position)], session.attributes);
   if (recent.length > 0) {
     const found = await session.readObjects([...new Set(recent.map(({ objectGUID }) => objectGUID))]);
     const write = rolledBackWrite(recent, found);
     if (write !== undefined) {
       const { attribute, objectGUID } = write;
       const reason = `the database of ${session.dc} was rolled back: ${attribute} of ${objectGUID} is not as it was written there before`;
-      return lost(reason, { lossy: true, rolledBack: true });
+      return lost(reason, { lossy: true, forget: [session.invocationId] });
     }
   }
   return { position, loss: undefined, reason: changed };

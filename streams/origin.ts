@@ -49,6 +49,11 @@ export function coversAll(one: Vector, other: Vector): boolean {
   return Object.entries(other).every(([invocationId, usn]) => covers(one, { invocationId, usn }));
 }
 
+/** Less what was seen of these databases. */
+export function without(vector: Vector, invocationIds: readonly string[]): Vector {
+  return Object.fromEntries(Object.entries(vector).filter(([invocationId]) => !invocationIds.includes(invocationId)));
+}
+
 /** What has been seen by one or the other. */
 export function joined(one: Vector, other: Vector): Vector {
   const result = { ...one };

@@ -39,6 +39,12 @@ export const Position = z.object({
   recentElsewhere: z.record(z.guid(), z.array(SeenWrite)).default({}),
   /** Accounts whose domain controller shows something older than what is known, by objectGUID, with when that was seen first. */
   held: z.record(z.guid(), z.iso.datetime()).default({}),
+  /** Since when there are more of them than can be listed: everything is compared again and again, by which the others are found. */
+  heldSince: z.iso.datetime().optional(),
+  /** The last write of each database that was reported. It is in `seen`, which also counts what nobody else ever hears of. */
+  told: Vector.default({}),
+  /** Since when the domain controller lacks something of `told`. */
+  lackingSince: z.iso.datetime().optional(),
   /** When the read ended, ISO 8601. */
   readAt: z.string().default(''),
   /** When everything was read last and what came of it; of the first read nothing is told. */
@@ -83,6 +89,13 @@ const REMEMBERED_ELSEWHERE = 8;
 /** What is remembered of the writes that a domain controller has shown: their numbers are its own. */
 export function recentOn(invocationId: string, position: Position): readonly SeenWrite[] {
   return position.invocationId === invocationId ? position.recent : (position.recentElsewhere[invocationId] ?? []);
+}
+
+/** What a domain controller must have written, as another one has shown: there the number is that of the write itself. */
+export function recentFrom(invocationId: string, { recent, recentElsewhere }: Position): SeenWrite[] {
+  return [recent, ...Object.values(recentElsewhere)]
+    .flat()
+    .flatMap((write) => (write.origin.invocationId === invocationId ? [{ ...write, localUsn: write.origin.usn }] : []));
 }
 
 /** What is remembered of the others, once that one is read. */

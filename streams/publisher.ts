@@ -9,9 +9,9 @@ import { inPortions, lookUp } from './missing.ts';
 import { takeMoved } from './moves.ts';
 import type { Neighbours } from './neighbours.ts';
 import type { Observation } from './observation.ts';
-import type { Vector } from './origin.ts';
+import { joined, type Vector, without } from './origin.ts';
 import { begun, isNews, lastOf, type Position, recentOn, type SeenWrite } from './position.ts';
-import { type Loss, modeOf, type PublisherSettings, positionAfter, type Read } from './read.ts';
+import { type Loss, lacking, modeOf, type PublisherSettings, positionAfter, type Read } from './read.ts';
 import { crossings, ScopeWatch, unread } from './scope.ts';
 import type { Shown } from './settle.ts';
 import { deletionDrafts, isOfAnother, type Taking, take } from './taking.ts';
@@ -106,9 +106,9 @@ export class Publisher {
     return reports;
   }
 
-  /** Milliseconds before the same deletions are looked at again while they wait for a person; undefined: nothing waits. */
+  /** Milliseconds before the same is read again while it waits for a person or a domain controller; undefined: nothing waits. */
   get pause(): number | undefined {
-    if (this.#position?.withheld === undefined) return undefined;
+    if (this.#position?.withheld === undefined && this.#position?.heldSince === undefined) return undefined;
     return this.#read.mode === 'comparison' ? PAUSE.comparison : PAUSE.changes;
   }
 
@@ -147,25 +147,24 @@ export class Publisher {
       objects: 0,
       differences: 0,
       repeated: 0,
+      told: {},
       lookedAgain: false,
     };
   }
 
   #seenBefore(): Vector {
-    const seen = this.#loss?.rebuilt ? {} : { ...this.#before?.seen };
-    if (this.#loss?.rolledBack) delete seen[this.#session.invocationId];
-    return seen;
+    return this.#loss?.rebuilt ? {} : without(this.#before?.seen ?? {}, this.#loss?.forget ?? []);
   }
 
   /** Stays in the log until everything has been compared, also over a restart; it is told once. */
-  async #tellLoss({ reason, lossy, rebuilt }: Loss): Promise<ListenerReport[]> {
+  async #tellLoss({ reason, lossy, rebuilt, forget }: Loss): Promise<ListenerReport[]> {
     const { namingContext, dc } = this.#session;
     const before = this.#before ?? begun(namingContext, dc);
     const position = {
       ...before,
       seen: this.#seenBefore(),
       comparing: { reason, lossy, ...(rebuilt && { rebuilt }) },
-      ...(rebuilt && { held: {} }),
+      ...(rebuilt ? { held: {}, told: {} } : { told: without(before.told, forget) }),
     };
     const notice = { kind: 'position-lost', namingContext, dc, reason, time: new Date().toISOString() } as const;
     await this.#log.append({ namingContext, changes: [], identities: new Map(), notices: [notice], position });
@@ -204,6 +203,7 @@ export class Publisher {
     for (const about of taken.setAside) reports.push({ type: 'set-aside', ...about });
     read.differences += taken.draft.changes.length;
     read.repeated += taken.repeated;
+    for (const { origin } of taken.writes) read.told = joined(read.told, { [origin.invocationId]: origin.usn });
     this.#writes = lastOf([...this.#writes, ...taken.writes]);
     return taken.draft;
   }
@@ -242,11 +242,24 @@ export class Publisher {
       this.#loss = {
         reason: `${this.#session.dc} did not understand the position and answered with everything`,
         lossy: false,
-        rolledBack: false,
+        forget: [],
         rebuilt: false,
       };
     }
+    this.#loss ??= this.#neverCame(after, position);
     return reports;
+  }
+
+  /** What was seen on another domain controller and has not come to this one for so long was lost with it, and nobody may tell of it. */
+  #neverCame({ dc, told, lackingSince }: Position, position: Position): Loss | undefined {
+    const { maxLag } = this.#settings;
+    if (this.#read.mode !== 'changes' || lackingSince === undefined || Date.now() - Date.parse(lackingSince) < maxLag) return undefined;
+    return {
+      reason: `${dc} has not heard for ${Math.round(maxLag / 60_000)} min of everything that was seen on another domain controller: it may be lost`,
+      lossy: true,
+      forget: lacking(position, told),
+      rebuilt: false,
+    };
   }
 
   /** Who is known and was not in the read, looked up one by one before anything is called deleted. */
@@ -300,7 +313,7 @@ export class Publisher {
 
   #isOverdue(objectGUID: string, after: number): boolean {
     const now = Date.now();
-    return now - (Date.parse(this.#before?.held[objectGUID] ?? '') || now) >= after;
+    return now - (Date.parse(this.#before?.held[objectGUID] ?? this.#before?.heldSince ?? '') || now) >= after;
   }
 
   /** Those who came into the scope or left it unseen: in a read of everything only while that went on. */

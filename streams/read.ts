@@ -2,7 +2,7 @@ import type { ListenerRequest } from './change-log.ts';
 import type { DirectorySession } from './directory-source.ts';
 import type { GuidSet } from './guid-set.ts';
 import { type Learning, learning } from './learning.ts';
-import { joined, type Vector } from './origin.ts';
+import { covers, joined, type Vector } from './origin.ts';
 import { isReadWhole, type Position, recentBesides, type SeenWrite } from './position.ts';
 import type { Deletion, Taking } from './taking.ts';
 import type { DeletionLimit } from './withheld.ts';
@@ -26,8 +26,8 @@ export interface Loss {
   readonly reason: string;
   /** What was deleted meanwhile may have been forgotten: who is not found any more is gone. */
   readonly lossy: boolean;
-  /** The domain controller was put back to an earlier state: what it had written itself says nothing any more. */
-  readonly rolledBack: boolean;
+  /** invocationIds of databases of which it says nothing any more how far they were seen: such as one that was put back to an earlier state. */
+  readonly forget: readonly string[];
   /** It is another domain under the same name: nothing that was seen in the old one can still turn up. */
   readonly rebuilt: boolean;
 }
@@ -57,6 +57,8 @@ export interface Read {
   differences: number;
   /** Known accounts that came whole. */
   repeated: number;
+  /** The last write of each database that it led to reports of. */
+  told: Vector;
   lookedAgain: boolean;
 }
 
@@ -82,17 +84,40 @@ function isReadOtherwise({ scope, profile }: Position, session: DirectorySession
   return scope !== (session.scope?.text ?? '') || learning(profile, session.attributes) !== undefined;
 }
 
+/** How many accounts that wait a position lists: it has to fit into one record of any log. */
+const MOST_HELD = 5_000;
+
+const TOO_MANY_HELD = `more than ${MOST_HELD} accounts wait for their domain controller to catch up`;
+
+/** Databases of which the domain controller lacks something that was reported; none where it does not say what it has. */
+export function lacking({ seen: here }: Position, told: Vector): string[] {
+  if (Object.keys(here).length <= 1) return [];
+  return Object.entries(told).flatMap(([invocationId, usn]) => (covers(here, { invocationId, usn }) ? [] : [invocationId]));
+}
+
 /** Where a read that is over leaves the listener, given where the directory says to go on. */
 export function positionAfter(position: Position, read: Read, before: Position | undefined, writes: readonly SeenWrite[]): Position {
   const { mode, seen, waiting, requests, lookedAgain, objects, differences } = read;
   const now = new Date().toISOString();
-  const held = lookedAgain ? waiting : new Set([...Object.keys(before?.held ?? {}), ...waiting]);
+  // Those first that have waited before.
+  const held = Object.keys(before?.held ?? {}).filter((objectGUID) => !lookedAgain || waiting.has(objectGUID));
+  const all = [...new Set([...held, ...waiting])];
+  const told = joined(before?.told ?? {}, read.told);
+  const isLacking = lacking(position, told).length > 0;
   return {
     ...position,
     seen: joined(seen, position.seen),
     recent: [...writes],
     recentElsewhere: recentBesides(position.invocationId, before),
-    held: Object.fromEntries([...held].map((objectGUID) => [objectGUID, before?.held[objectGUID] ?? now])),
+    held: Object.fromEntries(
+      all.slice(0, MOST_HELD).map((objectGUID) => [objectGUID, before?.held[objectGUID] ?? before?.heldSince ?? now]),
+    ),
+    ...(all.length > MOST_HELD && {
+      heldSince: before?.heldSince ?? now,
+      comparing: { reason: TOO_MANY_HELD, lossy: read.lossy, ...(read.rebuilt && { rebuilt: true }) },
+    }),
+    told,
+    ...(isLacking && { lackingSince: (before?.invocationId === position.invocationId && before.lackingSince) || now }),
     // A position of an earlier version does not say when everything was read.
     compared: mode === 'changes' ? (before?.compared ?? { at: now, objects: 0, differences: 0 }) : { at: now, objects, differences },
     served: requests.length > 0 ? requests.map(({ id }) => id) : (before?.served ?? []),

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { isNewer, type Origin } from '../../streams/origin.ts';
 import { guid, MemoryDirectory } from '../support/memory-directory.ts';
-import { expectExact, passed, SECOND, SETTINGS, world } from './listener-world.ts';
+import { expectExact, passed, SECOND, SETTINGS } from './listener-world.ts';
+import { carryOut, expectNothingOld, operation, type TwoDcs, twoDcs } from './two-dcs.ts';
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -12,52 +12,10 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** Two domain controllers of one domain, a listener on the first, and everybody known. */
-async function twoDcs({ accounts = 3, settings = SETTINGS } = {}) {
-  const w = world({ accounts: 0, settings });
-  const numbers = { next: 1 };
-  const [one, two] = [new MemoryDirectory({ number: 1, numbers }), new MemoryDirectory({ number: 2, numbers })];
-  for (let i = 1; i <= accounts; i++) one.create({ sAMAccountName: `user${i}` });
-  two.replicateFrom(one);
-  one.replicateFrom(two);
-  w.source.directory = one;
-  w.start();
-  await passed(0);
-  const read = async () => {
-    w.source.wakes.next();
-    await passed(SECOND);
-  };
-  const failOver = async (to: MemoryDirectory) => {
-    w.source.directory = to;
-    w.source.lose();
-    await passed(2 * SECOND);
-  };
-  const replicate = () => {
-    two.replicateFrom(one);
-    one.replicateFrom(two);
-  };
-  const names = () => w.log.events.map(({ before, after }) => [before?.sAMAccountName, after?.sAMAccountName]);
-  return { ...w, one, two, read, failOver, replicate, names };
-}
-
 function populated(accounts: number): MemoryDirectory {
   const directory = new MemoryDirectory();
   for (let i = 1; i <= accounts; i++) directory.create({ sAMAccountName: `user${i}` });
   return directory;
-}
-
-type TwoDcs = Awaited<ReturnType<typeof twoDcs>>;
-
-/** Of no attribute of any account an older write is told after a newer one. */
-function expectNothingOld({ log }: Pick<TwoDcs, 'log'>): void {
-  const newest = new Map<string, Origin>();
-  for (const { objectGUID, changed, observed } of log.events) {
-    if (changed.length !== 1 || !observed.origin) continue;
-    const key = `${objectGUID} ${changed[0]}`;
-    const before = newest.get(key);
-    if (before !== undefined) expect(isNewer(observed.origin, before)).toBe(true);
-    newest.set(key, observed.origin);
-  }
 }
 
 describe('another domain controller', () => {
@@ -152,6 +110,74 @@ describe('another domain controller', () => {
     expect(w.log.events.length).toBe(14);
     expect(w.log.notices).toEqual([]);
     expect(w.log.known.identities).toEqual(w.two.identities());
+  });
+
+  test('SPEC rule 5: what was told and died with its domain controller is noticed, and taken back', async () => {
+    const w = await twoDcs({ settings: { ...SETTINGS, maxLag: 600 * SECOND } });
+    w.one.rename(guid('account', 1), 'lost');
+    const lost = w.one.create({ sAMAccountName: 'lost too' });
+    await w.read();
+    await w.failOver(w.two);
+    await passed(590 * SECOND);
+    expect([w.log.events.length, w.log.notices.length]).toEqual([2, 0]);
+    await passed(60 * SECOND);
+    expect(w.log.notices).toMatchObject([{ kind: 'position-lost', reason: expect.stringContaining('may be lost') }]);
+    expect(w.log.events.length).toBe(2);
+    await passed(700 * SECOND);
+    expect(w.names().slice(2)).toEqual([
+      ['lost', 'user1'],
+      ['lost too', undefined],
+    ]);
+    expect(w.log.known.identities.has(lost ?? '')).toBe(false);
+    expect(w.log.known.identities).toEqual(w.two.identities());
+    await passed(1800 * SECOND);
+    expect([w.log.events.length, w.log.notices.length]).toEqual([4, 1]);
+  });
+
+  test('numbers that only one domain controller ever hears of are no loss', async () => {
+    const w = await twoDcs({ settings: { ...SETTINGS, maxLag: 600 * SECOND } });
+    w.one.rename(guid('account', 1), 'told');
+    w.replicate();
+    await w.read();
+    w.two.rename(guid('account', 2), 'passed on');
+    w.one.replicateFrom(w.two);
+    await w.read();
+    await w.failOver(w.two);
+    await passed(1800 * SECOND);
+    expect(w.log.notices).toEqual([]);
+    expect(w.log.events.length).toBe(2);
+  });
+
+  test.each([
+    ['catches up', true],
+    ['never does', false],
+  ])('more accounts than a position can list wait until the domain controller %s', async (_, catchesUp) => {
+    const many = 5_100;
+    const limit = { count: many, percent: 100 };
+    const w = await twoDcs({ accounts: many, settings: { ...SETTINGS, maxLag: 1800 * SECOND, deletionLimit: limit } });
+    w.source.pageSize = 500;
+    for (let i = 1; i <= many; i++) w.one.set(guid('account', i), { mail: `new${i}` });
+    await w.read();
+    expect(w.log.events.length).toBe(many);
+    w.source.resumeRefused = { reason: 'it is refused' };
+    await w.failOver(w.two);
+    w.source.resumeRefused = undefined;
+    await passed(60 * SECOND);
+    const position = () => w.log.positions.get(w.source.namingContext);
+    expect(Object.keys(position()?.held ?? {})).toHaveLength(5_000);
+    const readsBefore = w.source.reads.length;
+    await passed(900 * SECOND);
+    expect(w.source.reads.length - readsBefore).toBeLessThanOrEqual(4);
+    if (catchesUp) w.replicate();
+    await passed(1800 * SECOND);
+    expect(w.log.events.length).toBe(catchesUp ? many : 2 * many);
+    expect(w.log.known.identities).toEqual(w.two.identities());
+    expect(position()).toMatchObject({ held: {} });
+    expect(position()?.comparing).toBeUndefined();
+    expect(w.log.notices.map(({ reason }) => reason)).toEqual([
+      'it is refused',
+      ...(catchesUp ? [] : [expect.stringContaining('may be lost')]),
+    ]);
   });
 
   test('two accounts that are left with one name are told as they are, and marked', async () => {
@@ -249,60 +275,6 @@ describe('a domain controller that was put back', () => {
     expect(w.names()).toContainEqual(['user2', 'same number']);
   });
 });
-
-const who = fc.nat(7);
-const where = fc.constantFrom('one' as const, 'two' as const);
-const operation = fc.oneof(
-  {
-    weight: 4,
-    arbitrary: fc.record({ op: fc.constant('rename' as const), where, who, name: fc.constantFrom('a', 'A', 'b', 'c', 'd', 'e') }),
-  },
-  { weight: 2, arbitrary: fc.record({ op: fc.constant('set' as const), where, who, value: fc.constantFrom('x', 'y', null) }) },
-  fc.record({ op: fc.constant('create' as const), where, name: fc.constantFrom('f', 'g', 'h') }),
-  fc.record({ op: fc.constant('delete' as const), where, who }),
-  fc.record({ op: fc.constant('restore' as const), where, who }),
-  fc.record({ op: fc.constant('enable' as const), where, who, enabled: fc.boolean() }),
-  { weight: 3, arbitrary: fc.record({ op: fc.constant('replicate' as const), where }) },
-  { weight: 2, arbitrary: fc.record({ op: fc.constant('fail-over' as const), where }) },
-  { weight: 3, arbitrary: fc.record({ op: fc.constant('read' as const) }) },
-  fc.record({ op: fc.constant('time' as const), seconds: fc.integer({ min: 1, max: 90 }) }),
-);
-type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never;
-
-async function carryOut(step: Operation, w: TwoDcs): Promise<void> {
-  const dc = 'where' in step ? w[step.where] : w.one;
-  const objectGUID = guid('account', 'who' in step ? step.who + 1 : 1);
-  const isThere = dc.guids().includes(objectGUID);
-  switch (step.op) {
-    case 'rename':
-      if (isThere) dc.rename(objectGUID, step.name);
-      return;
-    case 'set':
-      if (isThere) dc.set(objectGUID, { mail: step.value });
-      return;
-    case 'create':
-      dc.create({ sAMAccountName: step.name });
-      return;
-    case 'delete':
-      dc.delete(objectGUID);
-      return;
-    case 'restore':
-      if (isThere) dc.restore(objectGUID);
-      return;
-    case 'enable':
-      if (isThere) dc.enable(objectGUID, step.enabled);
-      return;
-    case 'replicate':
-      dc.replicateFrom(dc === w.one ? w.two : w.one);
-      return;
-    case 'fail-over':
-      return await w.failOver(dc);
-    case 'read':
-      return await w.read();
-    case 'time':
-      await passed(step.seconds * SECOND);
-  }
-}
 
 test('SPEC rules 1, 3: whatever is written where, read where, and replicated when, the history is whole and shows no fail-over', async () => {
   await fc.assert(
