@@ -41,9 +41,9 @@ export const Position = z.object({
   held: z.record(z.guid(), z.iso.datetime()).default({}),
   /** Since when there are more of them than can be listed: everything is compared again and again, by which the others are found. */
   heldSince: z.iso.datetime().optional(),
-  /** The last write of each database that was reported. It is in `seen`, which also counts what nobody else ever hears of. */
+  /** The last write of each database that was reported; `seen` also counts what nobody else ever hears of. */
   told: Vector.default({}),
-  /** Since when the domain controller lacks something of `told`. */
+  /** Since when the domain controller lacks something of `seen`. */
   lackingSince: z.iso.datetime().optional(),
   /** When the read ended, ISO 8601. */
   readAt: z.string().default(''),

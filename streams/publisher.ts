@@ -11,7 +11,7 @@ import type { Neighbours } from './neighbours.ts';
 import type { Observation } from './observation.ts';
 import { joined, type Vector, without } from './origin.ts';
 import { begun, isNews, lastOf, type Position, recentOn, type SeenWrite } from './position.ts';
-import { type Loss, lacking, modeOf, type PublisherSettings, positionAfter, type Read } from './read.ts';
+import { isPast, type Loss, lacking, modeOf, type PublisherSettings, positionAfter, type Read } from './read.ts';
 import { crossings, ScopeWatch, unread } from './scope.ts';
 import type { Shown } from './settle.ts';
 import { deletionDrafts, isOfAnother, type Taking, take } from './taking.ts';
@@ -251,13 +251,14 @@ export class Publisher {
   }
 
   /** What was seen on another domain controller and has not come to this one for so long was lost with it, and nobody may tell of it. */
-  #neverCame({ dc, told, lackingSince }: Position, position: Position): Loss | undefined {
+  #neverCame({ dc, seen, told, lackingSince }: Position, position: Position): Loss | undefined {
     const { maxLag } = this.#settings;
-    if (this.#read.mode !== 'changes' || lackingSince === undefined || Date.now() - Date.parse(lackingSince) < maxLag) return undefined;
+    const isWaitedFor = lackingSince === undefined || !isPast(lackingSince, maxLag);
+    if (this.#read.mode !== 'changes' || isWaitedFor || lacking(position, told).length === 0) return undefined;
     return {
       reason: `${dc} has not heard for ${Math.round(maxLag / 60_000)} min of everything that was seen on another domain controller: it may be lost`,
       lossy: true,
-      forget: lacking(position, told),
+      forget: lacking(position, seen),
       rebuilt: false,
     };
   }
@@ -365,7 +366,7 @@ export class Publisher {
   }
 
   #after(position: Position): Position {
-    return positionAfter(position, this.#read, this.#before, this.#writes);
+    return positionAfter(position, this.#read, this.#before, this.#writes, this.#settings.maxLag);
   }
 
   async #append(draft: Draft, position: Position | undefined, namingContext = this.#session.namingContext): Promise<ListenerReport[]> {

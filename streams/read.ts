@@ -2,7 +2,7 @@ import type { ListenerRequest } from './change-log.ts';
 import type { DirectorySession } from './directory-source.ts';
 import type { GuidSet } from './guid-set.ts';
 import { type Learning, learning } from './learning.ts';
-import { covers, joined, type Vector } from './origin.ts';
+import { covers, joined, type Vector, without } from './origin.ts';
 import { isReadWhole, type Position, recentBesides, type SeenWrite } from './position.ts';
 import type { Deletion, Taking } from './taking.ts';
 import type { DeletionLimit } from './withheld.ts';
@@ -89,24 +89,40 @@ const MOST_HELD = 5_000;
 
 const TOO_MANY_HELD = `more than ${MOST_HELD} accounts wait for their domain controller to catch up`;
 
-/** Databases of which the domain controller lacks something that was reported; none where it does not say what it has. */
-export function lacking({ seen: here }: Position, told: Vector): string[] {
+/** Databases of which the domain controller lacks something; none where it does not say what it has. */
+export function lacking({ seen: here }: Pick<Position, 'seen'>, vector: Vector): string[] {
   if (Object.keys(here).length <= 1) return [];
-  return Object.entries(told).flatMap(([invocationId, usn]) => (covers(here, { invocationId, usn }) ? [] : [invocationId]));
+  return Object.entries(vector).flatMap(([invocationId, usn]) => (covers(here, { invocationId, usn }) ? [] : [invocationId]));
+}
+
+export function isPast(time: string, milliseconds: number): boolean {
+  return Date.now() - Date.parse(time) >= milliseconds;
 }
 
 /** Where a read that is over leaves the listener, given where the directory says to go on. */
-export function positionAfter(position: Position, read: Read, before: Position | undefined, writes: readonly SeenWrite[]): Position {
+export function positionAfter(
+  position: Position,
+  read: Read,
+  before: Position | undefined,
+  writes: readonly SeenWrite[],
+  maxLag: number,
+): Position {
   const { mode, seen, waiting, requests, lookedAgain, objects, differences } = read;
   const now = new Date().toISOString();
   // Those first that have waited before.
   const held = Object.keys(before?.held ?? {}).filter((objectGUID) => !lookedAgain || waiting.has(objectGUID));
   const all = [...new Set([...held, ...waiting])];
   const told = joined(before?.told ?? {}, read.told);
-  const isLacking = lacking(position, told).length > 0;
+  const known = joined(seen, position.seen);
+  // Of what everything was compared with, whatever is lacking waits by name.
+  const mayBeLost = mode === 'changes' ? told : without(told, lacking(position, told));
+  const behind = lacking(position, known);
+  const since = behind.length === 0 ? undefined : (before?.invocationId === position.invocationId && before.lackingSince) || now;
+  // What nobody was told of, and has not come for so long, comes no more: to wait for it would hold up all that waits for everything.
+  const isOver = since !== undefined && isPast(since, maxLag) && lacking(position, mayBeLost).length === 0;
   return {
     ...position,
-    seen: joined(seen, position.seen),
+    seen: isOver ? joined(without(known, behind), position.seen) : known,
     recent: [...writes],
     recentElsewhere: recentBesides(position.invocationId, before),
     held: Object.fromEntries(
@@ -116,8 +132,8 @@ export function positionAfter(position: Position, read: Read, before: Position |
       heldSince: before?.heldSince ?? now,
       comparing: { reason: TOO_MANY_HELD, lossy: read.lossy, ...(read.rebuilt && { rebuilt: true }) },
     }),
-    told,
-    ...(isLacking && { lackingSince: (before?.invocationId === position.invocationId && before.lackingSince) || now }),
+    told: mayBeLost,
+    ...(since !== undefined && !isOver && { lackingSince: since }),
     // A position of an earlier version does not say when everything was read.
     compared: mode === 'changes' ? (before?.compared ?? { at: now, objects: 0, differences: 0 }) : { at: now, objects, differences },
     served: requests.length > 0 ? requests.map(({ id }) => id) : (before?.served ?? []),

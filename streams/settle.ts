@@ -67,6 +67,11 @@ export function settle(whole: WholeObject, known: Identity | undefined, origins:
   let waits = false;
   for (const attribute of new Set([...Object.keys(whole.seen), ...Object.keys(origins)])) {
     const [write, origin] = [writes[attribute], origins[attribute]];
+    if (isHidden(seen[attribute], known[attribute], write, origin, view)) {
+      delete seen[attribute];
+      if (origin === undefined) delete kept[attribute];
+      continue;
+    }
     if (differs(attribute, whole.seen, known)) {
       if (isTaken || !isOlder(write, origin, view)) continue;
       waits = true;
@@ -94,6 +99,15 @@ function appeared({ deleted, writes }: WholeObject, deletion: Origin | undefined
   if (creation === undefined || !covers(seen, creation)) return true;
   if (isDeleted !== undefined && !covers(seen, isDeleted)) return true;
   return shown !== undefined && coversAll(shown.vector, seen);
+}
+
+/**
+ * No value, though it was last written when the known one was: that write did not clear it, and whoever reads may not see it, or may not
+ * any more.
+ */
+function isHidden(value: unknown, known: unknown, write: Origin | undefined, origin: Origin | undefined, { seen }: View): boolean {
+  if (value !== null || known === undefined || write === undefined) return false;
+  return origin === undefined ? covers(seen, write) : isSameWrite(write, origin);
 }
 
 function isOlder(write: Origin | undefined, known: Origin | undefined, { seen, shown }: View): boolean {

@@ -54,6 +54,11 @@ export function inDns({ domain, site, protocol = 'ldaps', allowClearText }: Doma
 
   /** SRV records tell the port of LDAP; that of LDAPS is always the same. */
   const endpointOf = (name: string, port: number): Endpoint | undefined => {
+    // Whoever answers for DNS would have the password sent to a host of theirs, whose certificate is in order.
+    if (!isBelow(name, domain)) {
+      warn(`DNS names a domain controller of ${domain} that is not below it: ${JSON.stringify(name)}; if it is one, name it in urls`);
+      return undefined;
+    }
     try {
       return parseEndpoint(protocol === 'ldaps' ? `ldaps://${name}` : `ldap://${name}:${port}`, allowClearText);
     } catch {
@@ -88,6 +93,10 @@ function ranked(tiers: readonly (readonly SrvRecord[])[], endpointOf: (record: S
     }
   }
   return [...candidates.values()];
+}
+
+function isBelow(name: string, domain: string): boolean {
+  return `.${name.toLowerCase().replace(/\.$/, '')}`.endsWith(`.${domain.toLowerCase()}`);
 }
 
 /** The naming context of a domain, whose DN is its DNS name in other words. */

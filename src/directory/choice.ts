@@ -36,8 +36,13 @@ export async function choose<Taken>(
 ): Promise<Taken> {
   const refused: Refused[] = [];
   const refuse = (candidate: Candidate, error: unknown) => {
-    const isOfThisOne = error instanceof DirectoryError && !(error instanceof WrongSettings) && error.failure !== 'credentials';
+    const isOfThisOne = error instanceof DirectoryError && !(error instanceof WrongSettings);
     if (!isOfThisOne || signal.aborted) throw error;
+    if (error.failure === 'credentials') {
+      // It may be this one alone that does not know the password: the next choice begins with another.
+      onRefused(candidate, error);
+      throw error;
+    }
     refused.push({ candidate, error });
     onRefused(candidate, error);
   };

@@ -7,6 +7,7 @@ import { BerCursor, BerError, Tag } from './ber.ts';
 import type { LdapConnection } from './connection.ts';
 import { DIRSYNC } from './controls.ts';
 import { vectorOfCookie } from './cookie.ts';
+import { Endless } from './endless.ts';
 import { toObservation, USER_FILTER } from './entry.ts';
 import { inWords, ResultCode, refusal } from './failure.ts';
 import type { LdapResult } from './message.ts';
@@ -70,8 +71,11 @@ export class DirSyncReader implements Reader {
   readonly #before: Vector;
   #cookie: Buffer;
   #patience: number;
-  #highestCommittedUSN: Promise<string> | undefined;
+  #highestCommittedUSN: string | undefined;
   #stream: EntryStream | undefined;
+  /** Of this answer. */
+  #entries = 0;
+  readonly #endless = new Endless();
 
   constructor(connection: LdapConnection, settings: DirSyncSettings, position: Position | undefined) {
     this.#connection = connection;
@@ -82,12 +86,15 @@ export class DirSyncReader implements Reader {
   }
 
   async next(): Promise<Page> {
+    // A server may answer what it was asked side by side in any order, so the number is there before the read is asked for.
+    this.#highestCommittedUSN ??= (await readRootDse(this.#connection, ['highestCommittedUSN'])).usn('highestCommittedUSN');
     const stream = this.#begin();
     const observations: Observation[] = [];
     while (observations.length < this.#settings.pageSize) {
       const item = await stream.next(this.#patience);
       if ('end' in item) return this.#finish(observations, item.end);
       this.#patience = this.#connection.deadline;
+      this.#entries += 1;
       const observation = toObservation(item.entry, this.#settings.warn, false, this.#settings.watched);
       if (observation !== undefined) observations.push(observation);
     }
@@ -107,13 +114,6 @@ export class DirSyncReader implements Reader {
 
   #begin(): EntryStream {
     if (this.#stream !== undefined) return this.#stream;
-    if (this.#highestCommittedUSN === undefined) {
-      // On the same connection, so that it is answered before the read without another round trip.
-      this.#highestCommittedUSN = readRootDse(this.#connection, ['highestCommittedUSN']).then((rootDse) =>
-        rootDse.usn('highestCommittedUSN'),
-      );
-      this.#highestCommittedUSN.catch(() => {}); // the read itself fails with the same connection
-    }
     this.#stream = new EntryStream(
       this.#connection,
       {
@@ -133,10 +133,11 @@ export class DirSyncReader implements Reader {
     if (result.code !== ResultCode.success) throw this.#refused(result);
     const { more, cookie } = this.#decode(controls.get(DIRSYNC));
     if (cookie.length === 0) throw this.#nonsense('gave no cookie');
-    if (more && observations.length === 0 && cookie.equals(this.#cookie))
-      throw this.#nonsense('announces more and gives neither an entry nor another cookie');
+    if (more && cookie.equals(this.#cookie)) throw this.#nonsense('announces more and gives no other cookie');
+    if (more && this.#endless.announcesMore(this.#entries)) throw this.#nonsense('announces more again and again and gives nothing');
+    this.#entries = 0;
     this.#cookie = Buffer.from(cookie);
-    return { observations, position: this.#position((await this.#highestCommittedUSN) ?? '0', more), last: !more };
+    return { observations, position: this.#position(this.#highestCommittedUSN ?? '0', more), last: !more };
   }
 
   #position(highestCommittedUSN: string, more: boolean): Position {

@@ -4,6 +4,7 @@ import type { LdapConnection } from './connection.ts';
 import type { Warn } from './entry.ts';
 import { guidText } from './identifiers.ts';
 import { type LdapEntry, valuesOf } from './message.ts';
+import type { DomainController } from './root-dse.ts';
 import { findEntries } from './search.ts';
 
 /** Milliseconds: an invocationId of a database that is no more stays unknown, however often it is looked for. */
@@ -12,38 +13,41 @@ const REFRESH = 60_000;
 /** Two objects for each: more than this are no forest. */
 const AT_MOST = 20_000;
 
-export interface NamesSettings {
-  readonly dc: string;
-  readonly invocationId: string;
-  readonly configurationNamingContext: string;
-  readonly warn: Warn;
-}
+/** The same after they could not be had: an answer that does not come ends the session that asked. */
+const AFTER_FAILURE = 3_600_000;
 
-/** The domain controllers of the forest, by the invocationIds of their databases. Read when one is asked for that is not known. */
+/** One that is asked. */
+type Asked = Pick<DomainController, 'dc' | 'invocationId' | 'configurationNamingContext'>;
+
+/**
+ * The domain controllers of the forest, by the invocationIds of their databases. Read when one is asked for that is not known, and
+ * remembered from one session to the next.
+ */
 export class DomainControllerNames {
-  readonly #connection: LdapConnection;
-  readonly #settings: NamesSettings;
-  #names: ReadonlyMap<string, string>;
-  #readAt = Number.NEGATIVE_INFINITY;
+  readonly #warn: Warn;
+  readonly #names = new Map<string, string>();
+  #notBefore = Number.NEGATIVE_INFINITY;
 
-  constructor(connection: LdapConnection, settings: NamesSettings) {
-    this.#connection = connection;
-    this.#settings = settings;
-    this.#names = new Map([[settings.invocationId, settings.dc]]);
+  constructor(warn: Warn) {
+    this.#warn = warn;
   }
 
   /** @returns gives the dnsHostName, undefined when it is none of today's @throws DirectoryError */
-  async of(invocationIds: readonly string[]): Promise<(invocationId: string) => string | undefined> {
+  async of(
+    invocationIds: readonly string[],
+    connection: LdapConnection,
+    here: Asked,
+  ): Promise<(invocationId: string) => string | undefined> {
+    this.#names.set(here.invocationId, here.dc);
     const isKnown = invocationIds.every((invocationId) => this.#names.has(invocationId));
-    if (!isKnown && performance.now() - this.#readAt >= REFRESH) {
-      this.#readAt = performance.now();
-      await this.#read();
+    if (!isKnown && performance.now() >= this.#notBefore) {
+      this.#notBefore = performance.now() + AFTER_FAILURE;
+      if (await this.#read(connection, here)) this.#notBefore = performance.now() + REFRESH;
     }
     return (invocationId) => this.#names.get(invocationId);
   }
 
-  async #read(): Promise<void> {
-    const { dc, invocationId, configurationNamingContext, warn } = this.#settings;
+  async #read(connection: LdapConnection, { configurationNamingContext }: Asked): Promise<boolean> {
     const parameters = {
       baseDN: `CN=Sites,${configurationNamingContext}`,
       scope: 'sub',
@@ -53,12 +57,14 @@ export class DomainControllerNames {
       attributes: ['invocationId', 'dNSHostName'],
     } as const;
     try {
-      const entries = await findEntries(this.#connection, parameters, 'the list of domain controllers', { atMost: AT_MOST });
-      this.#names = new Map([...namesOf(entries), [invocationId, dc]]);
+      const entries = await findEntries(connection, parameters, 'the list of domain controllers', { atMost: AT_MOST });
+      for (const [invocationId, host] of namesOf(entries)) this.#names.set(invocationId, host);
+      return true;
     } catch (error) {
       // Names are for people; that they cannot be had stops nothing.
       if (!(error instanceof DirectoryError) || error.failure === 'unavailable') throw error;
-      warn(error.message);
+      this.#warn(error.message);
+      return false;
     }
   }
 }

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { type ConnectionOptions, getCACertificates } from 'node:tls';
 import { DirectoryError } from '../../streams/directory-source.ts';
-import { failed } from './failure.ts';
+import { failed, printable } from './failure.ts';
 
 /** Where a domain controller listens, as a URL of the configuration says. */
 export interface Endpoint {
@@ -13,6 +13,9 @@ export interface Endpoint {
   /** `starttls` begins in clear text and goes on encrypted before anything is said. */
   readonly security: 'tls' | 'starttls' | 'none';
 }
+
+/** Labels of DNS, where some have an underscore (RFC 1123 2.1). */
+const HOST = /^(?=.{1,255}$)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_][a-z0-9_-]{0,62})*\.?$/i;
 
 /** @throws DirectoryError of kind 'configuration' */
 export function parseEndpoint(url: string, allowClearText: boolean): Endpoint {
@@ -30,11 +33,14 @@ export function parseEndpoint(url: string, allowClearText: boolean): Endpoint {
       `Expected ldaps://HOST[:PORT] or ldap://HOST[:PORT] and nothing more, not a URL with ${protocol}//`,
     );
   }
+  const host = hostname.replace(/^\[(.*)\]$/, '$1').toLowerCase();
+  if (isIP(host) === 0 && !HOST.test(host)) throw new DirectoryError('configuration', `${printable(host)} is no host name`);
   const tls = protocol === 'ldaps:';
+  const usual = tls ? '636' : '389';
   return {
-    url: `${protocol}//${parsed.host}`,
-    host: decodeURIComponent(hostname.replace(/^\[(.*)\]$/, '$1')),
-    port: port === '' ? (tls ? 636 : 389) : Number(port),
+    url: `${protocol}//${hostname.toLowerCase()}${port === usual ? '' : port && `:${port}`}`,
+    host,
+    port: Number(port || usual),
     security: tls ? 'tls' : allowClearText ? 'none' : 'starttls',
   };
 }

@@ -48,7 +48,8 @@ export function toObservation(entry: LdapEntry, warn: Warn, whole = false, watch
   }
 
   // DirSync reports an object whole when it is new to the reader (in a full read every one is) and only then sends what never changes.
-  if (whole || (seen.objectClass !== undefined && seen.objectSid !== undefined)) {
+  const isWhole = whole || (seen.objectClass !== undefined && seen.objectSid !== undefined);
+  if (isWhole) {
     for (const name of absent) seen[name] = null;
   }
 
@@ -56,8 +57,9 @@ export function toObservation(entry: LdapEntry, warn: Warn, whole = false, watch
     warn(`${printable(entry.dn)}: an entry without a usable objectGUID, set aside`);
     return undefined;
   }
-  // After a deletion that met a later change on another domain controller only the name tells.
-  if (!deleted && DELETED_DN.test(entry.dn)) deleted ??= true;
+  // After a deletion that met a later change on another domain controller only the name tells. One that comes whole and is not marked is
+  // alive, as any search shows it: a deletion that met a reanimation can leave it in that place.
+  if (!isWhole && !deleted && DELETED_DN.test(entry.dn)) deleted ??= true;
   return { objectGUID, dn: entry.dn, seen, ...(deleted !== undefined && { deleted }) };
 }
 

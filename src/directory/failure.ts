@@ -71,7 +71,7 @@ function advice(result: LdapResult): string {
 /** Wraps what sockets, files and the runtime throw; their messages name addresses and paths, never a secret. */
 export function failed(failure: DirectoryFailure, what: string, cause: unknown): DirectoryError {
   if (cause instanceof DirectoryError) return cause;
-  return new DirectoryError(failure, `${what}: ${cause instanceof Error ? describe(cause) : String(cause)}`, { cause });
+  return new DirectoryError(failure, `${what}: ${printable(cause instanceof Error ? describe(cause) : String(cause))}`, { cause });
 }
 
 function describe(error: Error): string {

@@ -30,7 +30,7 @@ class ObjectRefusal extends Error {
 
 export interface ObjectsSettings {
   readonly namingContext: string;
-  readonly names: DomainControllerNames;
+  readonly names: { readonly of: (invocationIds: readonly string[]) => ReturnType<DomainControllerNames['of']> };
   readonly watched: Watched;
   readonly warn: Warn;
   /** Told of each objectGUID that the server refuses to show. */

@@ -1,4 +1,4 @@
-import { EqualityFilter, OrFilter } from 'ldapts';
+import { AndFilter, EqualityFilter, NotFilter, OrFilter } from 'ldapts';
 import { DirectoryError } from '../../streams/directory-source.ts';
 import { PROFILE_ATTRIBUTES } from '../../streams/identity.ts';
 import type { LdapConnection } from './connection.ts';
@@ -71,7 +71,13 @@ export async function findAttributes(connection: LdapConnection, configuration: 
   const parameters = {
     baseDN: `CN=Schema,${configuration}`,
     scope: 'one',
-    filter: new OrFilter({ filters: unusual.map((value) => new EqualityFilter({ attribute: 'lDAPDisplayName', value })) }),
+    // One that was made defunct may have had the name before.
+    filter: new AndFilter({
+      filters: [
+        new OrFilter({ filters: unusual.map((value) => new EqualityFilter({ attribute: 'lDAPDisplayName', value })) }),
+        new NotFilter({ filter: new EqualityFilter({ attribute: 'isDefunct', value: 'TRUE' }) }),
+      ],
+    }),
     attributes: ['lDAPDisplayName', 'attributeSyntax', 'isSingleValued', 'attributeID', 'msDS-IntId', 'searchFlags', 'systemFlags'],
   } as const;
   const entries = await findEntries(connection, parameters, 'the schema of the watched attributes', { atMost: unusual.length });

@@ -3,6 +3,7 @@ import { DirectoryError, type DirectoryScope } from '../../streams/directory-sou
 import { BerError } from './ber.ts';
 import type { LdapConnection } from './connection.ts';
 import { MEMBER_OF_IN_CHAIN, SHOW_DELETED } from './controls.ts';
+import { Endless } from './endless.ts';
 import { ResultCode, refusal } from './failure.ts';
 import { guidBytes, guidText } from './identifiers.ts';
 import { type LdapEntry, valuesOf } from './message.ts';
@@ -133,7 +134,10 @@ export class LdapScope implements DirectoryScope {
     const asked = [ACCOUNT, ...more, ...(excludedGroups.length > 0 ? [new NotFilter({ filter: memberOfOne(excludedGroups) })] : [])];
     const found = new Set<string>();
     const look = async (baseDN: string, filters: readonly Filter[], use: (objectGUID: string) => void) => {
-      for (const entry of await this.#search(baseDN, filters)) use(guidOf(entry) ?? '');
+      await this.#search(baseDN, filters, (entry) => {
+        const objectGUID = guidOf(entry);
+        if (objectGUID !== undefined) use(objectGUID);
+      });
     };
     const add = (objectGUID: string) => found.add(objectGUID);
     const isEverybody = include.ous.length + include.groups.length === 0;
@@ -159,31 +163,40 @@ export class LdapScope implements DirectoryScope {
     if (groups.length === 0) return [];
     const { namingContext } = this.#context;
     const filters = groups.map(({ objectGUID }) => isObject(objectGUID));
-    const names = new Map((await this.#search(namingContext, [new OrFilter({ filters })])).map((entry) => [guidOf(entry), entry.dn]));
+    const names = new Map<string | undefined, string>();
+    await this.#search(namingContext, [new OrFilter({ filters })], (entry) => names.set(guidOf(entry), entry.dn));
     const missing = groups.find(({ objectGUID }) => !names.has(objectGUID));
     if (missing !== undefined) throw gone(this.#connection, missing.dn);
     const isInOne = [...names.values()].map((value) => new ExtensibleFilter({ matchType: 'memberOf', rule: MEMBER_OF_IN_CHAIN, value }));
-    const nested = await this.#search(namingContext, [GROUP, new OrFilter({ filters: isInOne })]);
-    return [...new Set([...names.values(), ...nested.map(({ dn }) => dn)])];
+    const all = new Set(names.values());
+    await this.#search(namingContext, [GROUP, new OrFilter({ filters: isInOne })], ({ dn }) => all.add(dn));
+    return [...all];
   }
 
   /** @throws DirectoryError also when there is no such base (any more) */
-  async #search(baseDN: string, filters: readonly Filter[]): Promise<LdapEntry[]> {
+  async #search(baseDN: string, filters: readonly Filter[], use: (entry: LdapEntry) => void): Promise<void> {
     const what = `the search below ${baseDN} for the scope`;
     const filter = new AndFilter({ filters: [...filters] });
-    const found: LdapEntry[] = [];
+    const endless = new Endless();
     let cookie: Buffer | undefined;
     do {
+      let entries = 0;
       const controls = [pagedResults(PAGE_SIZE, cookie)];
       this.#stream = new EntryStream(this.#connection, { baseDN, scope: 'sub', filter, attributes: ['objectGUID'], controls }, what);
       let item = await this.#stream.next(this.#context.patience);
-      for (; 'entry' in item; item = await this.#stream.next()) found.push(item.entry);
+      for (; 'entry' in item; item = await this.#stream.next()) {
+        entries += 1;
+        use(item.entry);
+      }
       const { result, controls: answered } = item.end;
       if (result.code === ResultCode.noSuchObject) throw gone(this.#connection, this.#dnOf(baseDN));
       if (result.code !== ResultCode.success) throw refusal(result, `${this.#connection.name}: ${what}`);
-      cookie = this.#pageAfter(answered);
+      const next = this.#pageAfter(answered);
+      const isSame = entries === 0 && next !== undefined && cookie?.equals(next) === true;
+      if (isSame || (next !== undefined && endless.announcesMore(entries)))
+        throw new DirectoryError('configuration', `${this.#connection.name}: ${what} announces more and gives nothing`);
+      cookie = next;
     } while (cookie !== undefined);
-    return found;
   }
 
   #pageAfter(controls: ReadonlyMap<string, Buffer>): Buffer | undefined {

@@ -5,7 +5,7 @@ import type { Vector } from '../../streams/origin.ts';
 import type { Position } from '../../streams/position.ts';
 import type { LdapConnection } from './connection.ts';
 import { DirSyncReader } from './dirsync.ts';
-import { DomainControllerNames } from './domain-controllers.ts';
+import type { DomainControllerNames } from './domain-controllers.ts';
 import type { Warn } from './entry.ts';
 import { limitsOf, type Method } from './method.ts';
 import { readNamingContext } from './naming-context.ts';
@@ -30,6 +30,7 @@ export interface SessionSettings {
   /** What to make of it that this domain controller gives nothing by DirSync. */
   readonly onRefusal: (error: DirectoryError) => DirectoryError;
   readonly warn: Warn;
+  readonly names: DomainControllerNames;
   readonly scope?: ScopeSettings | undefined;
   /** What is watched besides what always is. */
   readonly attributes: readonly string[];
@@ -58,7 +59,6 @@ export class LdapSession implements DirectorySession {
   readonly #control: LdapConnection;
   readonly #here: DomainController;
   readonly #settings: SessionSettings;
-  readonly #names: DomainControllerNames;
   readonly #watched: Watched;
   /** Those who look objects up wait for one another: the domain controller is busy with one at a time. */
   readonly #inTurn = mutex();
@@ -81,7 +81,6 @@ export class LdapSession implements DirectorySession {
     this.#here = here;
     this.#settings = settings;
     this.#stored = stored;
-    this.#names = new DomainControllerNames(control, { ...here, warn: settings.warn });
     this.namingContext = here.namingContext;
     this.domain = here.domain;
     this.forest = here.configurationNamingContext;
@@ -134,8 +133,9 @@ export class LdapSession implements DirectorySession {
 
   readObjects(objectGUIDs: readonly string[], onRefused = (_: string) => {}): Promise<Map<string, WholeObject>> {
     const { namingContext } = this;
-    const { warn } = this.#settings;
-    const settings = { namingContext, names: this.#names, watched: this.#watched, warn, onRefused };
+    const { warn, names } = this.#settings;
+    const nameOf = (invocationIds: readonly string[]) => names.of(invocationIds, this.#control, this.#here);
+    const settings = { namingContext, names: { of: nameOf }, watched: this.#watched, warn, onRefused };
     return this.#inTurn(() => readObjects(this.#control, objectGUIDs, settings));
   }
 

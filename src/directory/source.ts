@@ -5,6 +5,7 @@ import { type Access, attempt, type Connect } from './attempt.ts';
 import { type Candidate, type FindCandidates, inDns, named, namingContextOf } from './candidates.ts';
 import { choose, type PassedOver, passedOver, type Terms, WrongSettings } from './choice.ts';
 import type { LdapConnection } from './connection.ts';
+import { DomainControllerNames } from './domain-controllers.ts';
 import { trustedCertificates } from './endpoint.ts';
 import type { Warn } from './entry.ts';
 import { wellAgain } from './fail-back.ts';
@@ -89,6 +90,7 @@ class LdapDirectorySource implements DirectorySource {
   readonly #findCandidates: FindCandidates;
   readonly #standing: Standing;
   readonly #methods: Methods;
+  readonly #controllers: DomainControllerNames;
   #candidates: readonly Candidate[] = [];
   /** Of the last session, until that is told to have failed. */
   #inUse: Candidate | undefined;
@@ -98,6 +100,7 @@ class LdapDirectorySource implements DirectorySource {
   constructor(settings: DirectorySettings) {
     this.#settings = complete(settings);
     this.#methods = new Methods(settings);
+    this.#controllers = new DomainControllerNames(this.#settings.warn);
     const { urls = [], domain, dnsServers, allowClearText, deadline, failBackAfter, warn } = this.#settings;
     if ((urls.length === 0) === (domain === undefined))
       throw new DirectoryError('configuration', 'No domain controller is named: expected either urls or a domain');
@@ -191,7 +194,13 @@ class LdapDirectorySource implements DirectorySource {
     const control = await connect(connection.address);
     const method = this.#methods.choose(stored, here);
     const onRefusal = (error: DirectoryError) => this.#methods.afterRefusal(error, here);
-    return await LdapSession.start(connection, control, here, stored, { ...this.#settings, passedOver, method, onRefusal });
+    return await LdapSession.start(connection, control, here, stored, {
+      ...this.#settings,
+      names: this.#controllers,
+      passedOver,
+      method,
+      onRefusal,
+    });
   }
 
   /** Better ones that are not even tried, since they have failed. */

@@ -6,6 +6,7 @@ import { Position, type PositionInput } from '../../streams/position.ts';
 import { BerError } from './ber.ts';
 import type { LdapConnection } from './connection.ts';
 import { SHOW_DELETED, SHOW_RECYCLED } from './controls.ts';
+import { Endless } from './endless.ts';
 import { toObservation, USER_FILTER } from './entry.ts';
 import { ResultCode, refusal } from './failure.ts';
 import type { LdapEntry } from './message.ts';
@@ -47,6 +48,7 @@ export class UsnReader implements Reader {
   #cookie: Buffer | undefined;
   /** Entries of this answer. */
   #entries = 0;
+  readonly #endless = new Endless();
 
   constructor(connection: LdapConnection, settings: UsnSettings, position: Position | undefined) {
     const { base, here } = settings;
@@ -64,6 +66,9 @@ export class UsnReader implements Reader {
 
   async next(): Promise<Page> {
     const observations: Observation[] = [];
+    // A server may answer what it was asked side by side in any order, so the number is there before the read is asked for.
+    this.#before ??= this.#askWhatIsCommitted();
+    await this.#before;
     while (observations.length < this.#settings.pageSize) {
       this.#stream ??= this.#search();
       const item = await this.#stream.next(this.#patience);
@@ -90,7 +95,6 @@ export class UsnReader implements Reader {
       const { name } = this.#connection;
       throw new DirectoryError('position', `${name}: the stored position does not say how far ${this.#settings.here.dc} was read`);
     }
-    this.#before ??= this.#askWhatIsCommitted();
     this.#entries = 0;
     const { pageSize, watched } = this.#settings;
     const changed = this.#from === undefined ? '' : `(uSNChanged>=${BigInt(this.#from) + 1n})`;
@@ -105,15 +109,12 @@ export class UsnReader implements Reader {
     return new EntryStream(this.#connection, parameters, 'the read by uSNChanged');
   }
 
-  /** On the same connection, so that it is answered before the read without another round trip. */
   #askWhatIsCommitted(): Promise<{ usn: string; replicated: Vector }> {
     const { here, warn } = this.#settings;
-    const asked = Promise.all([
+    return Promise.all([
       readRootDse(this.#connection, ['highestCommittedUSN']),
       readNamingContext(this.#connection, here.namingContext, warn),
     ]).then(([rootDse, { replicated }]) => ({ usn: rootDse.usn('highestCommittedUSN'), replicated }));
-    asked.catch(() => {}); // the read itself fails with the same connection
-    return asked;
   }
 
   #observe(entry: LdapEntry): Observation | undefined {
@@ -138,6 +139,8 @@ export class UsnReader implements Reader {
       const cookie = this.#pageAfter(controls);
       if (cookie !== undefined && this.#entries === 0 && this.#cookie?.equals(cookie))
         throw this.#nonsense('announces more and gives nothing');
+      if (cookie !== undefined && this.#endless.announcesMore(this.#entries))
+        throw this.#nonsense('announces more again and again and gives nothing');
       this.#cookie = cookie;
     }
     if (this.#cookie === undefined) this.#bases.shift();

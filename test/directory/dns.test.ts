@@ -88,16 +88,27 @@ describe('a domain', () => {
   it('goes on with those that were found before while DNS does not answer', async () => {
     await using one = await ScriptedDc.start(1);
     await using dns = await DnsServer.start({
-      [EVERYWHERE]: { srv: [{ port: one.server.port, name: 'localhost' }] },
-      localhost: { a: ['127.0.0.1'] },
+      [EVERYWHERE]: srv({ dc: one }),
+      ...addresses(one),
     });
     const warnings: string[] = [];
     const domain = source(dns, { warn: (text) => warnings.push(text) });
     await (await domain.open(nothingStored, NEVER))[Symbol.asyncDispose]();
-    dns.zone = { localhost: { a: ['127.0.0.1'] } };
+    dns.zone = { ...addresses(one) };
     await using session = await domain.open(nothingStored, NEVER);
     expect(session.dc).toBe(one.name);
     expect(warnings).toEqual([expect.stringContaining('told of before')]);
+  });
+
+  it('has no domain controller of another name, who would be given the password (SPEC rule 10)', async () => {
+    await using one = await ScriptedDc.start(1);
+    const name = 'dc1.corp.example.test.evil.example.net';
+    await using dns = await DnsServer.start({ [EVERYWHERE]: { srv: [{ port: one.server.port, name }] }, [name]: { a: ['127.0.0.1'] } });
+    const warnings: string[] = [];
+    const opening = source(dns, { warn: (text) => warnings.push(text) }).open(nothingStored, NEVER);
+    await expect(opening).rejects.toMatchObject({ failure: 'configuration' });
+    expect(warnings).toEqual([expect.stringContaining(`not below it: "${name}"`)]);
+    expect(one.connections).toBe(0);
   });
 
   it('is the one that is listened to, not any other', async () => {

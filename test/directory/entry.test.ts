@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { toObservation } from '../../src/directory/entry.ts';
-import { guid, guidTextOf, NC } from './scripted-dc.ts';
+import { DOMAIN_SID, guid, guidTextOf, NC } from './scripted-dc.ts';
 
 type Values = readonly (string | Buffer)[];
 
@@ -76,6 +76,12 @@ describe('toObservation', () => {
     ['isDeleted cleared: brought back', { isDeleted: [] }, `CN=Ann Lee,${NC}`, false],
     ['isDeleted FALSE', { isDeleted: ['FALSE'] }, `CN=Ann Lee,${NC}`, false],
     ['only the name of a deleted object', { sAMAccountName: ['alee'] }, DELETED_DN, true],
+    [
+      'only the name of a deleted object, and whole: left there by a conflict',
+      { objectClass: ['top', 'user'], objectSid: [DOMAIN_SID] },
+      DELETED_DN,
+      undefined,
+    ],
     ['a name in Deleted Objects that is not that of a deleted object', {}, `CN=Ann,CN=Deleted Objects,${NC}`, undefined],
     ['a conflict name', {}, `CN=Ann\\0ACNF:${guidTextOf(1)},${NC}`, undefined],
     ['a deleted name that is only quoted', {}, `CN=x,OU=Ann\\0ADEL:${guidTextOf(1)},CN=Deleted Objects,${NC}`, undefined],
