@@ -20,6 +20,9 @@ import { LdapScope, type ScopeSettings } from './scope.ts';
 import { UsnReader } from './usn.ts';
 import { type Watched, watching } from './watched.ts';
 
+/** Milliseconds in which no more changes than a domain controller collects within the deadline can have been made. */
+const RECENT = 300_000;
+
 export interface SessionSettings {
   readonly pageSize: number;
   /** Milliseconds that the first entry may take where much is to be expected. */
@@ -67,6 +70,7 @@ export class LdapSession implements DirectorySession {
   readonly #heartbeat: NodeJS.Timeout;
   readonly #stored: Position | undefined;
   #reader: Reader | undefined;
+  #readsEverything = false;
 
   private constructor(
     reads: LdapConnection,
@@ -123,12 +127,19 @@ export class LdapSession implements DirectorySession {
   }
 
   read(position: Position | undefined): PageReader {
-    // Samba collects all entries before it sends one (0.8 s for 10,000 users). Only a full read and the first one of a session,
-    // after an absence of any length, can be that large; the opening has just shown that the server is alive.
-    const patience = position === undefined || this.#reader === undefined ? this.#settings.patience : this.#reads.deadline;
+    // Samba collects all entries before it sends one (0.8 s for 10,000 users). Only a full read and the first one after an absence can
+    // be that large; the opening has just shown that the server is alive.
+    const isLarge = position === undefined || (this.#reader === undefined && !isRecent(position));
+    const patience = isLarge ? this.#settings.patience : this.#reads.deadline;
+    this.#readsEverything = position === undefined;
     this.#reader?.abandon();
     this.#reader = this.#readerFrom(position, patience);
     return this.#reader;
+  }
+
+  /** From the beginning of such a read to that of the next one. */
+  get readsEverything(): boolean {
+    return this.#readsEverything;
   }
 
   readObjects(objectGUIDs: readonly string[], onRefused = (_: string) => {}): Promise<Map<string, WholeObject>> {
@@ -175,4 +186,8 @@ export class LdapSession implements DirectorySession {
     this.#reads.fail(error);
     this.#control.fail(error);
   }
+}
+
+function isRecent({ readAt }: Position): boolean {
+  return Date.now() - Date.parse(readAt) < RECENT;
 }

@@ -212,7 +212,7 @@ class LdapDirectorySource implements DirectorySource {
   }
 
   /** Ends the session when a better domain controller is well again, as a lost connection would. */
-  #lookForBetter({ candidate, connection, here, asLastResort }: Taken, find: FindPosition): void {
+  #lookForBetter({ candidate, connection, here, session, asLastResort }: Taken, find: FindPosition): void {
     const preferred = this.#candidates.filter((each) => each !== candidate && (asLastResort || each.rank < candidate.rank));
     if (preferred.length === 0) return;
     const { probeEvery } = this.#settings;
@@ -233,7 +233,7 @@ class LdapDirectorySource implements DirectorySource {
     // A read of everything that was cut off would begin anew.
     const mayLeave = () => {
       const position = find(here.namingContext);
-      return position !== undefined && position.comparing === undefined;
+      return position !== undefined && position.comparing === undefined && !session.readsEverything;
     };
     wellAgain({ preferred, probe, mayLeave, standing: this.#standing, every: probeEvery }, ended.signal).then(
       (dc) => dc && connection.fail(new DirectoryError('preferred', `${dc} is well again, and preferred to ${here.dc}`)),

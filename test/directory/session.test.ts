@@ -22,6 +22,7 @@ import {
   user,
   withSession,
 } from './scripted-dc.ts';
+import { storedPosition } from './scripted-dcs.ts';
 
 async function readAll(reader: PageReader) {
   const pages = [];
@@ -231,6 +232,20 @@ describe('a DirSync read', () => {
       const { position } = await session.read(undefined).next();
       await session.read(undefined).next();
       await expect(session.read(position).next()).rejects.toMatchObject({ failure: 'unavailable' });
+    });
+  });
+
+  it('waits no longer for the first one either where the position is of a moment ago', async () => {
+    const dirSync: Script['dirSync'] = async ({ id }, client) => {
+      await delay(1.2 * DEADLINE);
+      client.send(dirSyncDone(id, 'c'));
+    };
+    const ago = (milliseconds: number) => storedPosition({ readAt: new Date(Date.now() - milliseconds).toISOString() });
+    await withSession({ dirSync }, async (session) => {
+      await expect(session.read(ago(3_600_000)).next()).resolves.toMatchObject({ last: true });
+    });
+    await withSession({ dirSync }, async (session) => {
+      await expect(session.read(ago(1_000)).next()).rejects.toMatchObject({ failure: 'unavailable' });
     });
   });
 
