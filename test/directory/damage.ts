@@ -1,6 +1,6 @@
 import { BerReader, BerWriter } from 'ldapts';
 import type { Random } from '../support/chain-random.ts';
-import { BIND, DIRSYNC, dirSyncDone, NOTIFICATION, SEARCH } from '../support/fake-domain-controller.ts';
+import { BIND, DIRSYNC, dirSyncDone, NOTIFICATION, PAGED_RESULTS, SEARCH } from '../support/fake-domain-controller.ts';
 import {
   type Attributes,
   bindResponse,
@@ -18,7 +18,7 @@ export type Stage = 'logon' | 'rootDse' | 'opening' | 'registration' | 'wake' | 
 export function stageOf({ operation, baseDN, controls, attributes }: LdapRequest): Stage | undefined {
   if (operation === BIND) return 'logon';
   if (operation !== SEARCH) return undefined;
-  if (controls.has(DIRSYNC)) return 'read';
+  if (controls.has(DIRSYNC) || controls.has(PAGED_RESULTS)) return 'read';
   if (controls.has(NOTIFICATION)) return 'registration';
   if (baseDN === '') return 'rootDse';
   return attributes.includes('objectGUID') ? 'object' : 'opening';

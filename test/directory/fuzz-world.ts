@@ -12,7 +12,7 @@ import { MemoryChangeLog } from '../support/memory-change-log.ts';
 import { READING } from '../support/reading-settings.ts';
 import { MARK } from './account-changes.ts';
 import { type Damage, type Stage, stageOf, type Wire } from './damage.ts';
-import { settingsFor } from './scripted-dc.ts';
+import { NC, settingsFor } from './scripted-dc.ts';
 import { Truth } from './truth.ts';
 
 /** Kept before time is vitest's. */
@@ -21,6 +21,10 @@ const nextTurn = globalThis.setImmediate;
 const QUIET_TURNS = 6;
 /** Milliseconds by which time goes on at most while there is a connection: far below the deadlines. */
 const LONGEST_STEP = 1_000;
+
+/** How the directory is read. */
+const WAYS = { dirsync: {}, scope: { scope: { include: { ous: [NC] } } }, usn: { source: 'usn' } } as const;
+export type Way = keyof typeof WAYS;
 
 /** What becomes of the answers to requests of one stage. */
 export interface Trouble {
@@ -48,6 +52,7 @@ export class FuzzWorld implements AsyncDisposable {
   readonly #dc = new FakeDomainController(this.directory);
   readonly #server: LdapServer;
   readonly #caFile: string | undefined;
+  readonly #way: Way;
   readonly #intervals = new Set<NodeJS.Timeout>();
   readonly #mark = this.directory.addUser({ sAMAccountName: MARK });
   #marks = 0;
@@ -59,18 +64,20 @@ export class FuzzWorld implements AsyncDisposable {
   private constructor(
     start: { server: LdapServer; answer: (request: LdapRequest, client: LdapClient) => void },
     caFile: string | undefined,
+    way: Way,
   ) {
     this.#server = start.server;
     this.#caFile = caFile;
+    this.#way = way;
     this.#dc.objectsPerAnswer = 8;
     start.answer = (request, client) => this.#answer(request, client);
   }
 
   /** Over TLS when there is a certificate. */
-  static async start(tls?: Certificate & { readonly caFile: string }): Promise<FuzzWorld> {
+  static async start(tls: (Certificate & { readonly caFile: string }) | undefined, way: Way): Promise<FuzzWorld> {
     const start: { answer: (request: LdapRequest, client: LdapClient) => void } = { answer: () => {} };
     const server = await LdapServer.start((request, client) => start.answer(request, client), tls);
-    return new FuzzWorld(Object.assign(start, { server }), tls?.caFile);
+    return new FuzzWorld(Object.assign(start, { server }), tls?.caFile, way);
   }
 
   /** A new one, as a service manager starts it, unless one is running. */
@@ -96,8 +103,11 @@ export class FuzzWorld implements AsyncDisposable {
       heartbeat: 60_000,
       // Few accounts make several pages then, and several answers.
       pageSize: 3,
+      ...WAYS[this.#way],
     });
-    listen([ldapDirectorySource(settings)], this.log, READING, this.#stop.signal).subscribe({
+    // In a directory of a few any deletion is one of many.
+    const reading = { ...READING, deletionLimit: { count: 1_000, percent: 100 } };
+    listen([ldapDirectorySource(settings)], this.log, reading, this.#stop.signal).subscribe({
       next: (report) => this.reports.push(report),
       error: end,
       complete: () => end('completed'),

@@ -22,7 +22,7 @@ const OF_OPENING: readonly Stage[] = ['logon', 'rootDse', 'opening', 'registrati
 const LONGEST_WAIT = 16 * 60_000;
 
 let directory: string;
-let tls: NonNullable<Parameters<typeof FuzzWorld.start>[0]>;
+let tls: Parameters<typeof FuzzWorld.start>[0];
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'namesake-fuzz-'));
@@ -49,7 +49,7 @@ async function rounds(body: (world: FuzzWorld, random: Random) => Promise<void>)
     const random = new Random(seed + round, SEED);
     vi.spyOn(Math, 'random').mockImplementation(() => random.next());
     await random.telling(async () => {
-      await using world = await FuzzWorld.start(random.chance(0.2) ? tls : undefined);
+      await using world = await FuzzWorld.start(random.chance(0.2) ? tls : undefined, random.pick(['dirsync', 'dirsync', 'scope', 'usn']));
       for (const sAMAccountName of ['ann', 'ben', 'carla', 'dag']) world.directory.addUser({ sAMAccountName });
       for (let left = random.below(10); left > 0; left -= 1) changeAccounts(world.directory, random);
       world.truth.begin();
