@@ -225,7 +225,8 @@ export class Publisher {
     }
     const patience = await this.#takeMoved(reports, signal);
     if (this.#withholding.isNeeded(read, this.#before)) {
-      this.#position = this.#withholding.position(read, this.#before);
+      const told = joined(this.#before?.told ?? {}, read.told);
+      this.#position = { ...this.#withholding.position(read, this.#before), told };
       reports.push(...(await this.#append(rest, this.#position)), ...this.#withholding.remind(this.#position));
       return reports;
     }
