@@ -7,6 +7,7 @@ import { Population, subjectsOf } from '../support/chain-population.ts';
 import { Random } from '../support/chain-random.ts';
 import { ENGINES, Stage } from '../support/chain-stage.ts';
 import { until } from '../support/chain-wait.ts';
+import { freezeBetweenWrites } from '../support/freeze.ts';
 
 /**
  * Milliseconds within which another instance has to go on after one was killed: the lease's 6 s and what it takes to open, also on
@@ -44,6 +45,11 @@ async function withOperations(stage: Stage, body: (perform: (count: number) => P
     checkHistory(await caughtUp(stage, population), population);
     await checkWrites(stage, population);
   });
+}
+
+async function freeze({ engine, product, logFile }: Stage): Promise<void> {
+  if (engine === 'sqlite') await freezeBetweenWrites(product, logFile);
+  else product.pause();
 }
 
 describe.each(ENGINES)('two instances on one log, on %s (rules 1, 2, 3, 7)', (engine) => {
@@ -109,8 +115,9 @@ describe.each(ENGINES)('an instance that freezes, on %s (rules 1, 2, 3)', (engin
       const second = await stage.another();
       await stage.start(first);
       const standby = second.start();
+      await stage.says(/^contoso: stands by while another instance repairs/, { product: second });
       await perform(5);
-      first.pause();
+      await freeze(stage);
       await perform(5);
       await standby;
       await stage.says(/: repairing with /, { product: second });
@@ -137,6 +144,7 @@ describe.each(ENGINES)('an instance that freezes, on %s (rules 1, 2, 3)', (engin
     const second = await stage.another();
     await stage.start(first);
     const standby = second.start();
+    await stage.says(/^contoso: stands by while another instance repairs/, { product: second });
     const another = OTHERS[engine];
     const name = `frozen-${engine}`;
     const systemuserid = CustomerEngagement.idOf(another);
@@ -145,7 +153,7 @@ describe.each(ENGINES)('an instance that freezes, on %s (rules 1, 2, 3)', (engin
     await stage.control.setFaults([{ match: parking, fault: { kind: 'latency', ms: 4_000, when: 'after' } }]);
     await stage.rename(another, name);
     await until('the record is parked', async () => (await stage.record(another)).domainname.includes('ns-park'));
-    first.pause();
+    await freeze(stage);
     await standby;
     await stage.canLogOn(name);
     // The answer that it waited for is there when it wakes.

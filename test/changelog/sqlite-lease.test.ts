@@ -7,6 +7,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { SqliteLog } from '../../src/changelog/sqlite/sqlite-log.ts';
 import { FencedError } from '../../streams/change-log.ts';
 import { until } from '../support/chain-wait.ts';
+import { freezeBetweenWrites } from '../support/freeze.ts';
 import { expectSequence, history, rename } from './expectations.ts';
 import { guid, Model } from './model.ts';
 import { Appender } from './program.ts';
@@ -33,9 +34,8 @@ describe.concurrent('the lease of a log on SQLite', () => {
     const file = newFile();
     await using frozen = new Appender({ engine: 'sqlite', file, accounts: 2, batches: 1_000_000, pause: 200 });
     await frozen.listening();
-    // Not in the middle of a write: whoever is frozen there keeps the whole file locked.
     await until('it writes', async () => frozen.acknowledged > 4, 10_000, 5);
-    frozen.pause();
+    await freezeBetweenWrites(frozen, file);
     await using second = new SqliteLog(file);
     const { listener, took } = await opened(second);
     expect(took).toBeGreaterThan(SILENCE.least);
@@ -65,7 +65,7 @@ describe.concurrent('the lease of a log on SQLite', () => {
     const file = newFile();
     await using frozen = new Appender({ engine: 'sqlite', file, accounts: 1, batches: 1 });
     await frozen.listening();
-    frozen.pause();
+    await freezeBetweenWrites(frozen, file);
     await using second = new SqliteLog(file);
     const { listener } = await opened(second);
     await using third = new SqliteLog(file);
