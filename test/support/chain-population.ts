@@ -98,9 +98,9 @@ async function renameHeirs(stage: Stage, records: readonly ShownRecord[], identi
 }
 
 /** Everybody but the accounts that the parts work with, and whoever else is to be left alone. */
-export function subjectsOf(population: Population, ...except: string[]): string[] {
+export function subjectsOf(population: Population, except?: string): string[] {
   return population.present().filter((objectGUID) => {
     const { givenName, sAMAccountName } = population.now(objectGUID) ?? {};
-    return givenName !== undefined && !except.includes(sAMAccountName ?? '');
+    return givenName !== undefined && sAMAccountName !== except;
   });
 }

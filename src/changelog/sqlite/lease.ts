@@ -31,6 +31,7 @@ interface Held {
 export class SqliteLease implements Disposable {
   readonly #file: string;
   readonly #role: string;
+  readonly #isFencedWhole: boolean;
   /** Of its own, and not durable: no heartbeat has to survive a power cut. */
   readonly #database: DatabaseSync;
   readonly #lost = new AbortController();
@@ -42,9 +43,10 @@ export class SqliteLease implements Disposable {
   /** Looks since then. */
   #silence = 0;
 
-  private constructor(file: string, role: string) {
+  private constructor(file: string, role: string, isFencedWhole: boolean) {
     this.#file = file;
     this.#role = role;
+    this.#isFencedWhole = isFencedWhole;
     this.#database = new DatabaseSync(file, { timeout: 0 });
     this.#database.exec('PRAGMA synchronous = NORMAL; PRAGMA cache_size = -100;');
   }
@@ -53,10 +55,11 @@ export class SqliteLease implements Disposable {
    * Waits until nobody else holds it. Rejects with the signal's reason when that aborts first.
    *
    * @param file of the log, which has the table
+   * @param isFencedWhole whether the epoch shuts out all that a frozen holder can still do; otherwise nobody takes over from one
    * @param onWait called when somebody does
    */
-  static async acquire(file: string, role: string, signal: AbortSignal, onWait?: () => void): Promise<SqliteLease> {
-    const lease = new SqliteLease(file, role);
+  static async acquire(file: string, role: string, isFencedWhole: boolean, signal: AbortSignal, onWait?: () => void): Promise<SqliteLease> {
+    const lease = new SqliteLease(file, role, isFencedWhole);
     try {
       for (let tries = 0; ; tries++) {
         signal.throwIfAborted();
@@ -142,7 +145,7 @@ export class SqliteLease implements Disposable {
     const isNews = held.epoch !== this.#heard?.epoch || held.heartbeat !== this.#heard.heartbeat;
     this.#silence = this.#heard === undefined || isNews || !this.#isWritable() ? 0 : this.#silence + 1;
     this.#heard = held;
-    return this.#silence >= SILENCE;
+    return this.#isFencedWhole && this.#silence >= SILENCE;
   }
 
   #held(): Held | undefined {

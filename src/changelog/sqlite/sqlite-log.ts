@@ -69,7 +69,7 @@ export class SqliteLog implements ChangeLog {
   }
 
   async openListener(signal: AbortSignal, onStandby?: () => void): Promise<ListenerLog> {
-    const writer = await this.#becomeWriter('listener', signal, onStandby);
+    const writer = await this.#becomeWriter('listener', true, signal, onStandby);
     const store = this.#store;
     return {
       lost: writer.lost,
@@ -85,7 +85,8 @@ export class SqliteLog implements ChangeLog {
   }
 
   async openRepairer(organization: string, signal: AbortSignal, onStandby?: () => void): Promise<RepairerLog> {
-    const writer = await this.#becomeWriter(`repairer-${organization}`, signal, onStandby);
+    // One that wakes may send a write to Customer Engagement that it had decided on before: no epoch stops that.
+    const writer = await this.#becomeWriter(`repairer-${organization}`, false, signal, onStandby);
     const store = this.#store;
     return {
       lost: writer.lost,
@@ -150,9 +151,9 @@ export class SqliteLog implements ChangeLog {
     this.#store[Symbol.dispose]();
   }
 
-  async #becomeWriter(role: string, signal: AbortSignal, onStandby?: () => void): Promise<Writer> {
+  async #becomeWriter(role: string, isFencedWhole: boolean, signal: AbortSignal, onStandby?: () => void): Promise<Writer> {
     if (this.#isLook) throw new LogError(`${this.#file} is open for a look only`);
-    const lease = await SqliteLease.acquire(this.#file, role, signal, onStandby).catch((error: unknown) => {
+    const lease = await SqliteLease.acquire(this.#file, role, isFencedWhole, signal, onStandby).catch((error: unknown) => {
       signal.throwIfAborted();
       throw this.#failed(error);
     });
