@@ -1,8 +1,7 @@
 import type { Observable } from 'rxjs';
 import { z } from 'zod';
 import type { Change, ChangeEvent } from './change.ts';
-import type { KnownIdentities } from './detector.ts';
-import type { Identity } from './identity.ts';
+import type { Identity, KnownIdentities } from './identity.ts';
 import type { LogEvent, Notice } from './notice.ts';
 import type { Origins } from './origin.ts';
 import type { Position } from './position.ts';

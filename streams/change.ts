@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Identity } from './identity.ts';
+import { Identity, sameName } from './identity.ts';
 import { Origin } from './origin.ts';
 
 /** In the order in which several of them are reported when one observation holds several. */
@@ -64,4 +64,13 @@ export type ChangeEvent = z.infer<typeof ChangeEvent>;
 /** The id of an event: unique within its log, and the same in every log line and repair that follows from it. */
 export function eventId(event: Pick<ChangeEvent, 'sequence' | 'objectGUID'>): string {
   return `${event.objectGUID}-${event.sequence}`;
+}
+
+/** The name that a change freed, if it freed one: its account is the former holder for whoever takes it next. */
+export function releasedName(change: Change): { domain: string; sAMAccountName: string } | undefined {
+  const { before, after } = change;
+  if (before === null || (after !== null && after.domain === before.domain && sameName(after.sAMAccountName, before.sAMAccountName))) {
+    return undefined;
+  }
+  return { domain: before.domain, sAMAccountName: before.sAMAccountName };
 }

@@ -39,3 +39,12 @@ export function sameName(a: string, b: string): boolean {
 export function nameKey(name: string): string {
   return name.toLowerCase();
 }
+
+/** What is known before an observation is looked at. */
+export interface KnownIdentities {
+  identity(objectGUID: string): Identity | undefined;
+  /** objectGUID of the account that has this name now, as far as is known. */
+  holder(domain: string, sAMAccountName: string): string | undefined;
+  /** objectGUID of the account that gave this name up last. */
+  formerHolder(domain: string, sAMAccountName: string): string | undefined;
+}

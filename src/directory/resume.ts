@@ -1,5 +1,5 @@
 import type { DirectorySession } from '../../streams/directory-source.ts';
-import { learning } from '../../streams/learning.ts';
+import { learning } from '../../streams/listener/learning.ts';
 import type { Vector } from '../../streams/origin.ts';
 import type { Position } from '../../streams/position.ts';
 import { USER_FILTER } from './entry.ts';

@@ -1,8 +1,8 @@
 import { type ChangeEvent, eventId } from '../../streams/change.ts';
 import { domainName, type Identity } from '../../streams/identity.ts';
-import type { ListenerReport } from '../../streams/listener.ts';
+import type { ListenerReport } from '../../streams/listener/listener.ts';
 import type { Repair } from '../../streams/repair.ts';
-import { ParkingError, type RepairerReport } from '../../streams/repairer.ts';
+import { ParkingError, type RepairerReport } from '../../streams/repairer/repairer.ts';
 import type { Logger } from './logger.ts';
 
 /** Milliseconds between two lines about a long read. */

@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import type { ChangeLog } from '../../streams/change-log.ts';
 import type { CustomerEngagement } from '../../streams/customer-engagement.ts';
 import type { DirectorySource } from '../../streams/directory-source.ts';
-import type { ReadingSettings } from '../../streams/reading.ts';
+import type { ReadingSettings } from '../../streams/listener/reading.ts';
 import { ConfigurationError } from '../config/load.ts';
 import type { Configuration } from '../config/schema.ts';
 import type { Authentication } from '../customer-engagement/authentication.ts';

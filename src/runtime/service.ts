@@ -1,7 +1,7 @@
 import { lastValueFrom, type Observable, tap } from 'rxjs';
 import { DirectoryError } from '../../streams/directory-source.ts';
-import { type ListenerReport, listen } from '../../streams/listener.ts';
-import { repair } from '../../streams/repairer.ts';
+import { type ListenerReport, listen } from '../../streams/listener/listener.ts';
+import { repair } from '../../streams/repairer/repairer.ts';
 import { ConfigurationError } from '../config/load.ts';
 import type { Configuration } from '../config/schema.ts';
 import { EXIT } from './exit-codes.ts';

@@ -9,7 +9,7 @@ import { guidText } from '../../src/directory/identifiers.ts';
 import { ATTRIBUTE_IDS } from '../../src/directory/metadata.ts';
 import { type DirectorySettings, ldapDirectorySource } from '../../src/directory/source.ts';
 import type { DirectorySession } from '../../streams/directory-source.ts';
-import { listen } from '../../streams/listener.ts';
+import { listen } from '../../streams/listener/listener.ts';
 import { covers } from '../../streams/origin.ts';
 import type { Position } from '../../streams/position.ts';
 import { MemoryChangeLog } from '../support/memory-change-log.ts';

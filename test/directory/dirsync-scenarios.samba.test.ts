@@ -2,7 +2,7 @@ import { Control } from 'ldapts';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { ldapDirectorySource } from '../../src/directory/source.ts';
 import type { ChangeEvent } from '../../streams/change.ts';
-import { type ListenerReport, listen } from '../../streams/listener.ts';
+import { type ListenerReport, listen } from '../../streams/listener/listener.ts';
 import { MemoryChangeLog } from '../support/memory-change-log.ts';
 import { READING } from '../support/reading-settings.ts';
 import { type Listening, told } from './listening.ts';

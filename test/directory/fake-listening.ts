@@ -1,6 +1,6 @@
 import { vi } from 'vitest';
 import { type DirectorySettings, ldapDirectorySource } from '../../src/directory/source.ts';
-import type { ReadingSettings } from '../../streams/reading.ts';
+import type { ReadingSettings } from '../../streams/listener/reading.ts';
 import { until } from '../support/chain-wait.ts';
 import { FakeDirectory } from '../support/fake-directory.ts';
 import { FakeDomainController } from '../support/fake-domain-controller.ts';

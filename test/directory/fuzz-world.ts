@@ -1,7 +1,7 @@
 import { expect, vi } from 'vitest';
 import { ldapDirectorySource } from '../../src/directory/source.ts';
 import { DirectoryError } from '../../streams/directory-source.ts';
-import { type ListenerReport, listen } from '../../streams/listener.ts';
+import { type ListenerReport, listen } from '../../streams/listener/listener.ts';
 import { isReadWhole } from '../../streams/position.ts';
 import type { Random } from '../support/chain-random.ts';
 import { guidBytes } from '../support/directory-values.ts';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Authority } from '../../infra/testbed/authority.ts';
-import type { ListenerReport } from '../../streams/listener.ts';
+import type { ListenerReport } from '../../streams/listener/listener.ts';
 import { Random } from '../support/chain-random.ts';
 import { changeAccounts, deleteOne, restoreOne } from './account-changes.ts';
 import { DAMAGES, type Stage } from './damage.ts';

@@ -1,8 +1,8 @@
 import type { ChangeEvent } from '../../streams/change.ts';
 import type { DirectorySource } from '../../streams/directory-source.ts';
-import { type ListenerReport, listen } from '../../streams/listener.ts';
+import { type ListenerReport, listen } from '../../streams/listener/listener.ts';
+import type { ReadingSettings } from '../../streams/listener/reading.ts';
 import type { Position } from '../../streams/position.ts';
-import type { ReadingSettings } from '../../streams/reading.ts';
 import { until } from '../support/chain-wait.ts';
 import { MemoryChangeLog } from '../support/memory-change-log.ts';
 import { READING } from '../support/reading-settings.ts';

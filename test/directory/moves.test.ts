@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ldapDirectorySource } from '../../src/directory/source.ts';
 import type { ChangeEvent } from '../../streams/change.ts';
 import type { DirectorySource } from '../../streams/directory-source.ts';
-import { DryRun } from '../../streams/dry-run.ts';
+import { DryRun } from '../../streams/listener/dry-run.ts';
 import { until } from '../support/chain-wait.ts';
 import { FakeDirectory } from '../support/fake-directory.ts';
 import { FakeDomainController } from '../support/fake-domain-controller.ts';

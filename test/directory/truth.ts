@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Identity } from '../../streams/identity.ts';
-import type { ListenerReport } from '../../streams/listener.ts';
+import type { ListenerReport } from '../../streams/listener/listener.ts';
 import { isReadWhole } from '../../streams/position.ts';
 import type { FakeDirectory } from '../support/fake-directory.ts';
 import { brief, type MemoryChangeLog } from '../support/memory-change-log.ts';

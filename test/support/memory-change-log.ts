@@ -1,5 +1,5 @@
 import { Observable, Subject } from 'rxjs';
-import { type ChangeEvent, eventId } from '../../streams/change.ts';
+import { type ChangeEvent, eventId, releasedName } from '../../streams/change.ts';
 import {
   type Batch,
   type ChangeLog,
@@ -11,8 +11,7 @@ import {
   LogError,
   type RepairerLog,
 } from '../../streams/change-log.ts';
-import { type KnownIdentities, releasedName } from '../../streams/detector.ts';
-import { type Identity, nameKey, sameName } from '../../streams/identity.ts';
+import { type Identity, type KnownIdentities, nameKey, sameName } from '../../streams/identity.ts';
 import type { LogEvent, NoticeEvent } from '../../streams/notice.ts';
 import type { Origins } from '../../streams/origin.ts';
 import { isReadWhole, type Position } from '../../streams/position.ts';

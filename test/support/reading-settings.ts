@@ -1,4 +1,4 @@
-import type { ReadingSettings } from '../../streams/reading.ts';
+import type { ReadingSettings } from '../../streams/listener/reading.ts';
 
 /** The defaults, but for the comparison that comes by itself. */
 export const READING: ReadingSettings = {

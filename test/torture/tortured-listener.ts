@@ -3,10 +3,10 @@ import type { Subscription } from 'rxjs';
 import { SqliteLog } from '../../src/changelog/sqlite/sqlite-log.ts';
 import type { KnownAccounts, ListenerRequest } from '../../streams/change-log.ts';
 import type { DirectorySource } from '../../streams/directory-source.ts';
-import { type ListenerReport, listen } from '../../streams/listener.ts';
+import { type ListenerReport, listen } from '../../streams/listener/listener.ts';
+import type { ReadingSettings } from '../../streams/listener/reading.ts';
 import type { LogEvent } from '../../streams/notice.ts';
 import type { Position } from '../../streams/position.ts';
-import type { ReadingSettings } from '../../streams/reading.ts';
 import { CrashingLog, type Mishap } from './crash.ts';
 
 /** What may be wrong with a stored position. */

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { ldapDirectorySource } from '../../src/directory/source.ts';
-import type { ListenerReport } from '../../streams/listener.ts';
+import type { ListenerReport } from '../../streams/listener/listener.ts';
 import { Random } from '../support/chain-random.ts';
 import { READING } from '../support/reading-settings.ts';
 import { Accounts } from './accounts.ts';

@@ -1,0 +1,119 @@
+import type { RepairerLog } from '../change-log.ts';
+import type { CustomerEngagement } from '../customer-engagement.ts';
+import { nameKey, sameName } from '../identity.ts';
+import { isOpen, type Repair } from '../repair.ts';
+
+/** The parking accounts of one organization; one of them serves one repair at a time (SPEC rule 7). */
+export class ParkingPool {
+  readonly size: number;
+  readonly #accounts: readonly string[];
+  readonly #users = new Map<string, string>();
+  readonly #avoided = new Map<string, number>();
+
+  constructor(accounts: readonly string[]) {
+    this.#accounts = accounts;
+    this.size = accounts.length;
+  }
+
+  /**
+   * The account kept for this record, or else a free one, kept from now on; undefined when there is none, and for a record that may be
+   * on an account outside the pool: it needs no other one to be named.
+   */
+  take({ systemuserid, parkingAccount }: Pick<Repair, 'systemuserid' | 'parkingAccount'>): string | undefined {
+    if (parkingAccount !== null && this.find(parkingAccount) === undefined) return undefined;
+    const kept = this.#accounts.find((account) => this.#users.get(nameKey(account)) === systemuserid);
+    if (kept !== undefined) return kept;
+    const free = this.#accounts.find((account) => this.#isFree(account));
+    if (free !== undefined) this.#users.set(nameKey(free), systemuserid);
+    return free;
+  }
+
+  /** Keeps a certain account for a record, as the journal says. */
+  keep(account: string, systemuserid: string): void {
+    this.#users.set(nameKey(account), systemuserid);
+  }
+
+  isKeptForAnother(account: string, systemuserid: string): boolean {
+    const user = this.#users.get(nameKey(account));
+    return user !== undefined && user !== systemuserid;
+  }
+
+  /** @returns whether it had one */
+  release(systemuserid: string): boolean {
+    let released = false;
+    for (const [account, user] of this.#users) {
+      if (user === systemuserid) released = this.#users.delete(account);
+    }
+    return released;
+  }
+
+  /** The records for which an account is kept. */
+  users(): string[] {
+    return [...this.#users.values()];
+  }
+
+  /** The account of this name, if it is one of the pool's. */
+  find(domainName: string): string | undefined {
+    return this.#accounts.find((account) => sameName(account, domainName));
+  }
+
+  /** Customer Engagement would not have this account: leave it alone for so many milliseconds. */
+  avoid(account: string, milliseconds: number): void {
+    this.#avoided.set(nameKey(account), Date.now() + milliseconds);
+  }
+
+  #isFree(account: string): boolean {
+    return !this.#users.has(nameKey(account)) && (this.#avoided.get(nameKey(account)) ?? 0) <= Date.now();
+  }
+}
+
+export interface ParkingCheck {
+  readonly usable: readonly string[];
+  readonly refused: readonly { readonly account: string; readonly why: string }[];
+}
+
+/**
+ * Says which of the configured accounts may be used for parking. Whoever can log on as a parking account is, for a moment,
+ * the person whose record is parked on it; so it has to be an account made for that, and in no record.
+ *
+ * @throws CustomerEngagementError
+ */
+export async function checkParkingAccounts(
+  accounts: readonly string[],
+  ce: CustomerEngagement,
+  log: RepairerLog,
+  stop: AbortSignal,
+): Promise<ParkingCheck> {
+  const records = accounts.length === 0 ? [] : await ce.find({ domainNames: accounts }, stop);
+  const usable: string[] = [];
+  const refused: { account: string; why: string }[] = [];
+  for (const account of accounts) {
+    const why = problemOf(account);
+    if (why === undefined) usable.push(account);
+    else refused.push({ account, why });
+  }
+  return { usable, refused };
+
+  function problemOf(account: string): string | undefined {
+    const [domain, name] = account.split('\\');
+    const objectGUID = domain === undefined || name === undefined ? undefined : log.holder(domain, name);
+    const identity = objectGUID === undefined ? undefined : log.identity(objectGUID);
+    if (identity === undefined) return 'there is no such account in the directory: create it, or correct its name (DOMAIN\\name)';
+    if (identity.givenName !== undefined || identity.sn !== undefined || identity.mail !== undefined) {
+      return 'it looks like a person (it has a first name, a last name or an e-mail address): use accounts made for parking only';
+    }
+    if (log.link(identity.objectGUID) !== undefined)
+      return 'it is linked to a Customer Engagement user: use accounts made for parking only';
+    const record = records.find(({ domainname }) => sameName(domainname, account));
+    if (record !== undefined) {
+      // One that was ever repaired may have come here by a write that was given up and carried out late: it is looked after.
+      const repair = log.repair(record.systemuserid);
+      const leftForAPerson =
+        repair !== undefined && !isOpen(repair) && (repair.parkingAccount !== null || repair.reason === 'link-uncertain');
+      if (repair === undefined || leftForAPerson) {
+        return `the record of ${record.fullname} (${record.systemuserid}) holds it and no repair is under way: give that record its right user name first`;
+      }
+    }
+    return undefined;
+  }
+}

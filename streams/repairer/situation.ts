@@ -1,0 +1,70 @@
+import type { RepairerLog } from '../change-log.ts';
+import type { SystemUser } from '../customer-engagement.ts';
+import { domainName, sameName } from '../identity.ts';
+import type { Repair } from '../repair.ts';
+import type { Situation } from './decide.ts';
+
+/** What is known besides the records. */
+interface Place {
+  readonly log: Pick<RepairerLog, 'identity' | 'holder' | 'linkOfRecord'>;
+  /** systemuserid of the service's own record. */
+  readonly own: string;
+  /** Repairs whose records are on parking accounts, or are about to be. */
+  readonly parked: readonly Repair[];
+  /** The one that is kept for this repair, if there is one. */
+  readonly parkingAccount: string | undefined;
+}
+
+/**
+ * What is true of a repair at this moment.
+ *
+ * @param target the name that the record is to get
+ * @param records those found by systemuserid and by the names that matter
+ */
+export function situationOf(repair: Repair, target: string, records: readonly SystemUser[], place: Place): Situation {
+  const { log, own, parked, parkingAccount } = place;
+  const record = records.find((found) => found.systemuserid === repair.systemuserid);
+  const holder = records.find(
+    (found) =>
+      found.systemuserid !== repair.systemuserid &&
+      sameName(found.domainname, target) &&
+      (log.linkOfRecord(found.systemuserid)?.objectGUID ?? repair.objectGUID) === repair.objectGUID,
+  );
+  const sharing = repair.sharedWith ? log.identity(repair.sharedWith) : undefined;
+  return {
+    repair,
+    identity: log.identity(repair.objectGUID),
+    record,
+    sharing: sharing !== undefined && sameName(domainName(sharing), target) ? sharing : undefined,
+    own,
+    holder,
+    exchanging: record && !repair.doubtful ? exchanging(repair, record.domainname, target, parked) : undefined,
+    givenAway: record !== undefined && isGivenAway(repair, record, log),
+    parkingAccount,
+  };
+}
+
+/** A parked record that exchanges a name with this one. */
+function exchanging(repair: Repair, shown: string, target: string, parked: readonly Repair[]): Repair | undefined {
+  return parked.find(
+    (other) =>
+      other.systemuserid !== repair.systemuserid &&
+      other.parkingAccount !== null &&
+      (sameName(other.from, target) ||
+        sameName(other.to, shown) ||
+        other.objectGUID === repair.formerHolder ||
+        other.formerHolder === repair.objectGUID),
+  );
+}
+
+/** The record shows a name that neither it nor its account is known to have had, and that is somebody else's. */
+function isGivenAway(repair: Repair, { systemuserid, domainname }: SystemUser, log: Place['log']): boolean {
+  const own = [repair.from, repair.to, repair.parkingAccount, log.linkOfRecord(systemuserid)?.domainname];
+  if (own.some((name) => typeof name === 'string' && sameName(name, domainname))) return false;
+  const [domain, name] = domainname.split('\\');
+  // Not a name of the account's domain at all: a user outside it, one of a domain that is not watched, or somebody's hand.
+  const home = log.identity(repair.objectGUID)?.domain ?? domain;
+  if (domain === undefined || name === undefined || !sameName(domain, home ?? '')) return true;
+  const holder = log.holder(domain, name);
+  return holder !== undefined && holder !== repair.objectGUID;
+}

@@ -1,0 +1,243 @@
+import type { Subscription } from 'rxjs';
+import { expect, vi } from 'vitest';
+import { LogError } from '../../../streams/change-log.ts';
+import { domainName, sameName } from '../../../streams/identity.ts';
+import { detect } from '../../../streams/listener/detector.ts';
+import { Draft } from '../../../streams/listener/draft.ts';
+import { Position } from '../../../streams/position.ts';
+import type { Repair } from '../../../streams/repair.ts';
+import { type RepairerReport, repair } from '../../../streams/repairer/repairer.ts';
+import { MemoryChangeLog } from '../../support/memory-change-log.ts';
+import { type Call, MemoryCustomerEngagement } from '../../support/memory-customer-engagement.ts';
+import { guid, MemoryDirectory } from '../../support/memory-directory.ts';
+import { FOLLOWS, REASONS } from './decision-table.ts';
+
+export const SECOND = 1_000;
+export const MINUTE = 60 * SECOND;
+
+export interface WorldSettings {
+  /** Persons with a record: `user1` and so on, objectGUID and systemuserid of the same number. */
+  readonly users?: number;
+  readonly parking?: number;
+  /** What `parkingAccounts` says; by default all that there are. */
+  readonly configured?: readonly string[];
+}
+
+/** A directory, a log that a listener keeps up with it, an organization, and a repairer that can be killed and started again. */
+export class World {
+  readonly directory = new MemoryDirectory();
+  readonly log = new MemoryChangeLog();
+  readonly ce = new MemoryCustomerEngagement(this.directory);
+  readonly parkingAccounts: string[] = [];
+  readonly reports: RepairerReport[] = [];
+  /** Breaches of what must never happen, as they happen. */
+  readonly breaches: string[] = [];
+  readonly users: number;
+  outcome: 'running' | 'completed' | Error = 'running';
+  readonly #configured: readonly string[] | undefined;
+  #usn = 0;
+  #abort = new AbortController();
+  #running: Subscription | undefined;
+
+  constructor({ users = 3, parking = 2, configured }: WorldSettings = {}) {
+    this.users = users;
+    this.#configured = configured;
+    for (let i = 1; i <= users; i++) {
+      this.directory.create({ sAMAccountName: `user${i}`, profile: { sn: `Person ${i}` } });
+      this.ce.add({ systemuserid: guid('record', i), domainname: `CORP\\user${i}` });
+    }
+    for (let i = 1; i <= parking; i++) {
+      this.directory.create({ sAMAccountName: `ns-park-${i}` });
+      this.parkingAccounts.push(`CORP\\ns-park-${i}`);
+    }
+    this.directory.create({ sAMAccountName: 'svc' });
+    this.ce.own = this.ce.add({ systemuserid: guid('record', 90), domainname: 'CORP\\svc' }).systemuserid;
+    this.ce.add({ systemuserid: guid('record', 91), domainname: '', fullname: 'SYSTEM', special: true });
+    this.ce.onSend = ({ systemuserid, domainname, special }, name) => {
+      const link = this.log.links.findLast((candidate) => candidate.systemuserid === systemuserid);
+      const identity = link && this.log.known.identity(link.objectGUID);
+      if (link === undefined) this.breaches.push(`${systemuserid} is written and not linked`);
+      if (special || systemuserid === this.ce.own) this.breaches.push(`${systemuserid} is written`);
+      if (identity && sameName(domainName(identity), domainname))
+        this.breaches.push(`${systemuserid} shows ${domainname}, is given ${name}`);
+    };
+    this.ce.onWrite = (_, name) => {
+      const there = this.ce.records.filter((record) => this.isParked(record.domainname) && sameName(record.domainname, name));
+      if (there.length > 0) this.breaches.push(`${name} is taken twice`);
+    };
+    this.publish();
+  }
+
+  isParked(name: string): boolean {
+    return this.parkingAccounts.some((account) => sameName(account, name));
+  }
+
+  start(): void {
+    this.#abort = new AbortController();
+    this.outcome = 'running';
+    const settings = { parkingAccounts: this.#configured ?? this.parkingAccounts, linkEvery: 10 * MINUTE };
+    this.#running = repair(this.ce.client(), this.log, settings, this.#abort.signal).subscribe({
+      next: (report) => this.reports.push(report),
+      error: (error) => {
+        this.outcome = error;
+      },
+      complete: () => {
+        this.outcome = 'completed';
+      },
+    });
+  }
+
+  stop(): void {
+    this.#abort.abort();
+  }
+
+  /** SIGKILL, as far as that goes in one process: nothing that is under way has any effect from now on. */
+  kill(): void {
+    this.log.kill();
+    this.ce.kill();
+    this.#running?.unsubscribe();
+  }
+
+  /** What a listener does after each wake. */
+  publish(): void {
+    const draft = new Draft(this.log.known);
+    const observed = { time: new Date().toISOString(), dc: 'dc1', via: 'dirsync', dn: '' } as const;
+    const first = this.#usn === 0;
+    for (const observation of this.directory.changesSince(this.#usn)) {
+      let detection = detect(observation, 'CORP', observed, draft);
+      if (detection.outcome === 'incomplete') {
+        const whole = this.directory.readObject(observation.objectGUID) ?? observation;
+        detection = detect({ ...observation, seen: whole.seen }, 'CORP', observed, draft);
+      }
+      if (detection.outcome === 'changed') draft.add(observation.objectGUID, detection.identity, first ? [] : detection.changes);
+    }
+    this.#usn = this.directory.usn;
+    const cookie = String(this.#usn);
+    const position = Position.parse({
+      namingContext: 'DC=x',
+      dc: 'dc1',
+      invocationId: 'i',
+      highestCommittedUSN: cookie,
+      filter: '',
+      attributes: [],
+      cookie,
+    });
+    const changes = draft.changes.map((change) => {
+      const other = change.formerHolder === null ? undefined : draft.identity(change.formerHolder);
+      const isShared = other !== undefined && change.after !== null && sameName(other.sAMAccountName, change.after.sAMAccountName);
+      return isShared ? { ...change, sharedWith: other.objectGUID } : change;
+    });
+    this.log.append({ namingContext: 'DC=x', changes, identities: draft.identities, position });
+  }
+
+  rename(user: number, name: string): void {
+    if (!this.directory.rename(guid('account', user), name)) throw new Error(`${name} is in use`);
+    this.publish();
+  }
+
+  swap(one: number, other: number): void {
+    this.directory.swap(guid('account', one), guid('account', other));
+    this.publish();
+  }
+
+  shown(user: number): string {
+    return this.ce.get(guid('record', user)).domainname;
+  }
+
+  repair(user: number): Repair | undefined {
+    return this.log.repair(guid('record', user));
+  }
+
+  /** As (state, reason, to) of each journal record of one user. */
+  journal(user: number): string[] {
+    const records = this.log.history.filter(({ systemuserid }) => systemuserid === guid('record', user));
+    return records.map(({ state, reason }) => (reason === null ? state : `${state} ${reason}`));
+  }
+
+  get isQuiet(): boolean {
+    return this.#unended().length === 0 && this.log.acknowledged === this.log.events.length;
+  }
+
+  /** Open repairs, but for those that wait for good: every parking account holds a record about which a person has to decide. */
+  #unended(): Repair[] {
+    const stuck = this.ce.records.filter(
+      ({ systemuserid, domainname }) => this.isParked(domainname) && this.log.repair(systemuserid)?.state === 'needs-person',
+    );
+    const noneLeft = stuck.length === this.parkingAccounts.length;
+    return this.log.openRepairs().filter(({ reason }) => !(noneLeft && reason === 'no-parking-account-free'));
+  }
+
+  breakLog(when: 'before' | 'after', skip = 0): void {
+    let left = skip;
+    this.log.interference = {
+      [when]: (operation: string) => {
+        if (operation === 'refresh' || left-- > 0) return;
+        this.log.interference = {};
+        throw new LogError('broken by the test');
+      },
+    };
+  }
+
+  /** What has to hold in the end, whatever happened: each linked record shows its account's name or says truly why not. */
+  expectRight(): void {
+    expect(this.breaches).toEqual([]);
+    expect(this.#unended()).toEqual([]);
+    for (const { systemuserid, objectGUID } of this.log.links) {
+      const record = this.ce.get(systemuserid);
+      const name = this.directory.nameOf(objectGUID);
+      const last = this.log.repair(systemuserid);
+      if (last?.reason === 'no-parking-account-free') continue;
+      if (name === undefined) {
+        expect([undefined, 'account-deleted', 'names-agree', null]).toContain(last?.reason);
+        if (this.isParked(record.domainname)) expect(last).toMatchObject({ state: 'needs-person', reason: 'account-deleted' });
+      } else if (systemuserid !== this.ce.own) {
+        expect(record.domainname.toLowerCase()).toBe(`corp\\${name.toLowerCase()}`);
+        expect(record.objectGUID).toBe(objectGUID);
+        expect([undefined, 'repaired', 'unneeded']).toContain(last?.state);
+      } else if (!sameName(record.domainname, `CORP\\${name}`)) {
+        expect(last).toMatchObject({ state: 'needs-person', reason: 'own-record' });
+      }
+    }
+    this.#expectJournal();
+  }
+
+  #expectJournal(): void {
+    const states = new Map<string, Repair>();
+    for (const repaired of this.log.history) {
+      const { systemuserid, state, reason, parkingAccount } = repaired;
+      const before = states.get(systemuserid)?.state ?? 'nothing';
+      expect(FOLLOWS[before][state], `${before} → ${state}`).toBe(true);
+      expect(REASONS[state]).toContain(reason);
+      if (state === 'repairing') expect(parkingAccount).not.toBeNull();
+      if (state === 'repaired' || state === 'unneeded') expect(parkingAccount).toBeNull();
+      states.set(systemuserid, repaired);
+    }
+  }
+}
+
+export const passed = (milliseconds: number) => vi.advanceTimersByTimeAsync(milliseconds);
+
+/** With a repairer that has looked at everything. */
+export async function started(settings: WorldSettings = {}): Promise<World> {
+  const world = new World(settings);
+  world.start();
+  await passed(50);
+  return world;
+}
+
+/** The first call for which this holds has this fate; all others go well. */
+export function once(world: World, fate: Awaited<ReturnType<World['ce']['fate']>>, is: (call: Call) => boolean): void {
+  let left = true;
+  world.ce.fate = (call) => {
+    if (!left || !is(call)) return 'ok';
+    left = false;
+    return fate;
+  };
+}
+
+export const isParking = ({ operation, name }: Call) => operation === 'set' && /park/.test(name ?? '');
+export const isNaming = (call: Call) => call.operation === 'set' && !isParking(call);
+
+export function reportsOf<T extends RepairerReport['type']>(world: World, type: T): Extract<RepairerReport, { type: T }>[] {
+  return world.reports.filter((report): report is Extract<RepairerReport, { type: T }> => report.type === type);
+}
