@@ -6,6 +6,7 @@ import type { LogEvent, Notice } from './notice.ts';
 import type { Origins } from './origin.ts';
 import type { Position } from './position.ts';
 import type { Link, Repair } from './repair.ts';
+import type { RepairAnswer, RepairRequest } from './repair-request.ts';
 
 /**
  * The port to the log of everything that happened: identity changes, what is known of each identity, where the listeners
@@ -32,9 +33,13 @@ export interface ChangeLog extends AsyncDisposable {
   /** What the log says of itself now; takes no lease and changes nothing. */
   status(): Promise<LogStatus>;
   /** What is known now, to look at while others are at work; takes no lease and changes nothing. */
-  look(): Promise<KnownAccounts & AsyncDisposable>;
+  look(): Promise<Look>;
   /** Asks whoever listens for something; durable when it resolves. The last request of a kind for a naming context counts. */
   request(request: ListenerRequest): Promise<void>;
+  /** Asks whoever repairs an organization for something; durable when it resolves. The last request for a record counts. */
+  requestRepair(request: RepairRequest): Promise<void>;
+  /** What became of the last request for this record that was served. */
+  answer(organization: string, systemuserid: string): Promise<RepairAnswer | undefined>;
 }
 
 /** What somebody asks of the listener of a naming context, by way of the log. */
@@ -62,6 +67,23 @@ export interface KnownAccounts extends KnownIdentities {
   count(domain: string): number;
   /** Those whose identity is of this domain, without loading them all at once. */
   objectGUIDs(domain: string): Iterable<string>;
+}
+
+/** What is known of the records of one organization. */
+export interface KnownRepairs {
+  link(objectGUID: string): Link | undefined;
+  linkOfRecord(systemuserid: string): Link | undefined;
+  /** Whether a person said that this record is not that account's. */
+  isDenied(objectGUID: string, systemuserid: string): boolean;
+  repair(systemuserid: string): Repair | undefined;
+  /** Every repair that has not ended. */
+  openRepairs(): Repair[];
+}
+
+export interface Look extends KnownAccounts, AsyncDisposable {
+  /** objectGUIDs of all accounts that are known to have given up this name, the last one first. */
+  formerHolders(domain: string, sAMAccountName: string): string[];
+  organization(name: string): KnownRepairs & { links(): Link[] };
 }
 
 export interface ListenerLog extends KnownAccounts, AsyncDisposable {
@@ -96,7 +118,7 @@ export interface Batch {
 }
 
 /** What a repairer needs of the log. */
-export interface RepairerLog extends AsyncDisposable {
+export interface RepairerLog extends KnownRepairs, AsyncDisposable {
   readonly lost: AbortSignal;
   /**
    * Resolves once it is certain that no other repairer works for this organization, which is at once unless the log is silent or
@@ -119,13 +141,17 @@ export interface RepairerLog extends AsyncDisposable {
   readonly knownSequence: number;
   /** Reads what other processes wrote to the log since. */
   refresh(): Promise<void>;
-  link(objectGUID: string): Link | undefined;
-  linkOfRecord(systemuserid: string): Link | undefined;
-  repair(systemuserid: string): Repair | undefined;
-  /** Every repair that has not ended. */
-  openRepairs(): Repair[];
-  /** Durable when it resolves. Calls may overlap; they are written in the order of the calls. @throws FencedError @throws LogError */
-  record(entries: { repairs?: readonly Repair[]; links?: readonly Link[] }): Promise<void>;
+  /** Those that were not answered yet. @throws LogError */
+  requests(): Promise<RepairRequest[]>;
+  /** Visible together, and durable when it resolves. Calls may overlap; they are written in their order. @throws FencedError @throws LogError */
+  record(entries: JournalEntries): Promise<void>;
+}
+
+/** What a repairer writes at once. */
+export interface JournalEntries {
+  readonly repairs?: readonly Repair[];
+  readonly links?: readonly Link[];
+  readonly answers?: readonly RepairAnswer[];
 }
 
 export interface ChangePage {

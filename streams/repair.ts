@@ -8,6 +8,10 @@ export const Link = z.looseObject({
   /** The user name that the record showed when it was last looked at. */
   domainname: z.string(),
   learned: z.iso.datetime(),
+  /** Why it is believed: `name` (they agreed), `person`, or the evidence that is configured as trusted. Absent in older links: `name`. */
+  by: z.string().optional(),
+  /** A person said that they do not belong together; it is no link then. */
+  denied: z.boolean().optional(),
 });
 export type Link = z.infer<typeof Link>;
 

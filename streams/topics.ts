@@ -30,4 +30,6 @@ export const TOPICS = {
   repair: { name: 'ce-repair', cleanup: 'delete', because: 'compaction would delete the history of repairs', partitions: 1 },
   /** Which record belongs to which account. Key: organization and objectGUID. */
   link: { name: 'ce-link', cleanup: 'compact', because: 'links must never be forgotten', partitions: 1, deleteRetention: WEEK },
+  /** What people ask of repairers, and what became of it. Key: organization and systemuserid. */
+  request: { name: 'ce-request', cleanup: 'compact', because: 'requests must never be forgotten', partitions: 1, deleteRetention: WEEK },
 } as const satisfies Record<string, Topic>;

@@ -23,5 +23,11 @@ export const SCHEMA = `
     organization TEXT NOT NULL, guid TEXT NOT NULL, systemuserid TEXT NOT NULL, value TEXT NOT NULL,
     PRIMARY KEY (organization, guid)
   ) STRICT;
+  CREATE TABLE IF NOT EXISTS repair_request (
+    organization TEXT NOT NULL, systemuserid TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (organization, systemuserid)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS repair_answer (
+    organization TEXT NOT NULL, systemuserid TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (organization, systemuserid)
+  ) STRICT, WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS link_systemuser ON link (organization, systemuserid);
 `;

@@ -10,6 +10,7 @@ import { isNotice, type LogEvent } from '../../streams/notice.ts';
 import { Origins } from '../../streams/origin.ts';
 import { isReadWhole, Position } from '../../streams/position.ts';
 import { isOpen, Link, Repair } from '../../streams/repair.ts';
+import { RepairAnswer, RepairRequest } from '../../streams/repair-request.ts';
 import type { Entries } from './events.ts';
 import { SCHEMA, SCHEMA_VERSION } from './state-schema.ts';
 
@@ -290,11 +291,27 @@ export class StateStore implements KnownAccounts, Disposable {
   }
 
   link(organization: string, objectGUID: string): Link | undefined {
-    return parsed(Link, this.sql('SELECT value FROM link WHERE organization = ? AND guid = ?').get(organization, objectGUID));
+    const link = parsed(Link, this.sql('SELECT value FROM link WHERE organization = ? AND guid = ?').get(organization, objectGUID));
+    return link?.denied ? undefined : link;
   }
 
   linkOfRecord(organization: string, systemuserid: string): Link | undefined {
-    return parsed(Link, this.sql('SELECT value FROM link WHERE organization = ? AND systemuserid = ?').get(organization, systemuserid));
+    return this.#linksOfRecord(organization, systemuserid).find(({ denied }) => !denied);
+  }
+
+  isDenied(organization: string, objectGUID: string, systemuserid: string): boolean {
+    return this.#linksOfRecord(organization, systemuserid).some((link) => link.denied === true && link.objectGUID === objectGUID);
+  }
+
+  links(organization: string): Link[] {
+    return this.sql('SELECT value FROM link WHERE organization = ?')
+      .all(organization)
+      .map(asLink)
+      .filter(({ denied }) => !denied);
+  }
+
+  #linksOfRecord(organization: string, systemuserid: string): Link[] {
+    return this.sql('SELECT value FROM link WHERE organization = ? AND systemuserid = ?').all(organization, systemuserid).map(asLink);
   }
 
   putLink(link: Link): void {
@@ -304,6 +321,32 @@ export class StateStore implements KnownAccounts, Disposable {
       link.systemuserid,
       JSON.stringify(link),
     );
+  }
+
+  /** Those of an organization that were not answered yet. */
+  openRequests(organization: string): RepairRequest[] {
+    const query = `SELECT r.value FROM repair_request r LEFT JOIN repair_answer a USING (organization, systemuserid)
+      WHERE organization = ? AND (a.value IS NULL OR a.value ->> 'id' <> r.value ->> 'id')`;
+    return this.sql(query)
+      .all(organization)
+      .map((row) => RepairRequest.parse(JSON.parse(text(row) ?? 'null')));
+  }
+
+  answer(organization: string, systemuserid: string): RepairAnswer | undefined {
+    const query = 'SELECT value FROM repair_answer WHERE organization = ? AND systemuserid = ?';
+    return parsed(RepairAnswer, this.sql(query).get(organization, systemuserid));
+  }
+
+  putRepairRequest(request: RepairRequest): void {
+    const { organization, systemuserid } = request;
+    const put = 'INSERT OR REPLACE INTO repair_request (organization, systemuserid, value) VALUES (?, ?, ?)';
+    this.sql(put).run(organization, systemuserid, JSON.stringify(request));
+  }
+
+  putAnswer(answer: RepairAnswer): void {
+    const { organization, systemuserid } = answer;
+    const put = 'INSERT OR REPLACE INTO repair_answer (organization, systemuserid, value) VALUES (?, ?, ?)';
+    this.sql(put).run(organization, systemuserid, JSON.stringify(answer));
   }
 
   meta(key: string): string | undefined {
@@ -318,15 +361,15 @@ export class StateStore implements KnownAccounts, Disposable {
     return {
       positions: this.positions(),
       sequence: this.sequence,
-      identities: this.#rows('identity'),
+      identities: this.#count('SELECT count(value) AS value FROM identity'),
       lastEvent: this.lastEvent,
       repairs: this.repairs(),
-      links: this.#rows('link'),
+      links: this.#count("SELECT count(*) AS value FROM link WHERE value ->> 'denied' IS NULL"),
     };
   }
 
-  #rows(table: 'identity' | 'link'): number {
-    return Number(this.sql(`SELECT count(value) AS value FROM ${table}`).get()?.value);
+  #count(query: string): number {
+    return Number(this.sql(query).get()?.value);
   }
 
   [Symbol.dispose](): void {
@@ -369,6 +412,10 @@ function text(row: Row): string | undefined {
 function parsed<T>(schema: z.ZodType<T>, row: Row): T | undefined {
   const value = text(row);
   return value === undefined ? undefined : schema.parse(JSON.parse(value));
+}
+
+function asLink(row: Row): Link {
+  return Link.parse(JSON.parse(text(row) ?? 'null'));
 }
 
 function asRepair(row: Row): Repair {

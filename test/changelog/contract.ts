@@ -6,6 +6,7 @@ import { begun } from '../../streams/position.ts';
 import { accountsContract } from './contract-accounts.ts';
 import { modelContract } from './contract-model.ts';
 import { noticesContract } from './contract-notices.ts';
+import { repairRequestsContract } from './contract-repair-requests.ts';
 import { requestsContract } from './contract-requests.ts';
 import { type Engine, NEVER } from './engine.ts';
 import { create, expectKnown, expectSequence, history, isOrdered, lastByAccount, refreshUntil, remove, rename } from './expectations.ts';
@@ -21,6 +22,7 @@ export function contract(engine: Engine): void {
     accountsContract(engine);
     noticesContract(engine);
     requestsContract(engine);
+    repairRequestsContract(engine);
     modelContract(engine);
 
     it('knows after reopening what it was told', async () => {

@@ -5,6 +5,7 @@ import type { LogEvent, Notice } from '../../streams/notice.ts';
 import type { Origins } from '../../streams/origin.ts';
 import { Position } from '../../streams/position.ts';
 import type { Link, Repair } from '../../streams/repair.ts';
+import type { RepairAnswer, RepairRequest } from '../../streams/repair-request.ts';
 
 export const NAMING_CONTEXT = 'DC=corp,DC=example,DC=test';
 export const DOMAIN = 'CORP';
@@ -39,6 +40,14 @@ export function origins(version: number, ...attributes: string[]): Origins {
 
 export function request(id: string, more: Partial<ListenerRequest> = {}): ListenerRequest {
   return { id, kind: 'compare', namingContext: NAMING_CONTEXT, time: TIME, ...more };
+}
+
+export function repairRequest(id: string, number: number, more: Partial<RepairRequest> = {}): RepairRequest {
+  return { id, kind: 'retry', organization: 'contoso', systemuserid: guid(1000 + number), time: TIME, ...more };
+}
+
+export function repairAnswer({ id, organization, systemuserid }: RepairRequest): RepairAnswer {
+  return { id, organization, systemuserid, done: true, message: 'is looked at', time: TIME };
 }
 
 export function link(organization: string, number: number, systemuserid = guid(1000 + number)): Link {

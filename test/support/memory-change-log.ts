@@ -6,9 +6,11 @@ import {
   type ChangePage,
   FencedError,
   type KnownAccounts,
+  type KnownRepairs,
   type ListenerLog,
   type ListenerRequest,
   LogError,
+  type Look,
   type RepairerLog,
 } from '../../streams/change-log.ts';
 import { type Identity, type KnownIdentities, nameKey, sameName } from '../../streams/identity.ts';
@@ -16,6 +18,7 @@ import type { LogEvent, NoticeEvent } from '../../streams/notice.ts';
 import type { Origins } from '../../streams/origin.ts';
 import { isReadWhole, type Position } from '../../streams/position.ts';
 import { isOpen, type Link, type Repair } from '../../streams/repair.ts';
+import type { RepairAnswer, RepairRequest } from '../../streams/repair-request.ts';
 
 /** What is known of accounts, changed one by one; names belong to whoever took them last. */
 export class Knowledge implements KnownIdentities {
@@ -89,6 +92,8 @@ export class MemoryChangeLog implements ChangeLog {
   /** As the journal has them, the last one for each record last. */
   readonly history: Repair[] = [];
   readonly links: Link[] = [];
+  readonly repairRequests: RepairRequest[] = [];
+  readonly answers: RepairAnswer[] = [];
   interference: Interference = {};
   /** Of the handle opened last. */
   lost = new AbortController();
@@ -138,13 +143,11 @@ export class MemoryChangeLog implements ChangeLog {
         return log.sequence;
       },
       refresh: () => guarded('refresh', () => {}),
-      link: (objectGUID) => this.links.findLast((link) => link.organization === organization && link.objectGUID === objectGUID),
-      linkOfRecord: (systemuserid) =>
-        this.links.findLast((link) => link.organization === organization && link.systemuserid === systemuserid),
-      repair: (systemuserid) => this.repair(systemuserid),
-      openRepairs: () => this.openRepairs(),
-      record: ({ repairs = [], links = [] }) =>
+      ...this.#repairs(organization),
+      requests: () => inTurn('requests', () => this.#openRequests(organization)),
+      record: ({ repairs = [], links = [], answers = [] }) =>
         guarded('record', () => {
+          this.answers.push(...answers);
           this.links.push(...links);
           this.history.push(...repairs);
         }),
@@ -156,12 +159,25 @@ export class MemoryChangeLog implements ChangeLog {
     await onEvents([...this.events, ...this.notices].sort((a, b) => a.sequence - b.sequence));
   }
 
-  async look(): Promise<KnownAccounts & AsyncDisposable> {
-    return { ...this.#accounts(), [Symbol.asyncDispose]: async () => {} };
+  async look(): Promise<Look> {
+    return {
+      ...this.#accounts(),
+      formerHolders: (domain, name) => this.known.formerHolders(domain, name),
+      organization: (name) => ({ ...this.#repairs(name), links: () => this.#links(name).filter(({ denied }) => !denied) }),
+      [Symbol.asyncDispose]: async () => {},
+    };
   }
 
   async request(request: ListenerRequest): Promise<void> {
     this.requests.push(request);
+  }
+
+  async requestRepair(request: RepairRequest): Promise<void> {
+    this.repairRequests.push(request);
+  }
+
+  async answer(organization: string, systemuserid: string): Promise<RepairAnswer | undefined> {
+    return this.answers.findLast((answer) => answer.organization === organization && answer.systemuserid === systemuserid);
   }
 
   async status(): Promise<never> {
@@ -213,6 +229,29 @@ export class MemoryChangeLog implements ChangeLog {
       count: (domain) => this.#of(domain).length,
       objectGUIDs: (domain) => this.#of(domain),
     };
+  }
+
+  /** The last one of each account. */
+  #links(organization: string): Link[] {
+    const own = this.links.filter((link) => link.organization === organization);
+    return [...new Map(own.map((link) => [link.objectGUID, link])).values()];
+  }
+
+  #repairs(organization: string): KnownRepairs {
+    return {
+      link: (objectGUID) => this.#links(organization).find((link) => link.objectGUID === objectGUID && !link.denied),
+      linkOfRecord: (systemuserid) => this.#links(organization).find((link) => link.systemuserid === systemuserid && !link.denied),
+      isDenied: (objectGUID, systemuserid) =>
+        this.#links(organization).some((link) => link.objectGUID === objectGUID && link.systemuserid === systemuserid && link.denied),
+      repair: (systemuserid) => this.repair(systemuserid),
+      openRepairs: () => this.openRepairs(),
+    };
+  }
+
+  #openRequests(organization: string): RepairRequest[] {
+    const own = this.repairRequests.filter((request) => request.organization === organization);
+    const last = [...new Map(own.map((request) => [request.systemuserid, request])).values()];
+    return last.filter(({ id }) => !this.answers.some((answer) => answer.id === id));
   }
 
   #of(domain: string): string[] {

@@ -13,6 +13,8 @@ export class CrashingLog implements ChangeLog {
   readonly status: ChangeLog['status'];
   readonly look: ChangeLog['look'];
   readonly request: ChangeLog['request'];
+  readonly requestRepair: ChangeLog['requestRepair'];
+  readonly answer: ChangeLog['answer'];
   readonly #log: ChangeLog;
   #gone = false;
 
@@ -24,6 +26,8 @@ export class CrashingLog implements ChangeLog {
     this.status = () => log.status();
     this.look = () => log.look();
     this.request = (request) => log.request(request);
+    this.requestRepair = (request) => log.requestRepair(request);
+    this.answer = (organization, systemuserid) => log.answer(organization, systemuserid);
   }
 
   get isGone(): boolean {

@@ -11,6 +11,7 @@ import { TOPICS } from '../../../streams/topics.ts';
 import type { Entries } from '../events.ts';
 import { StateStore } from '../state-store.ts';
 import { fromMessage, fromStateMessage, originsOf } from './envelope.ts';
+import { putRepairMessage } from './repair-requests.ts';
 import { fromRequestMessage, isRequest } from './request-record.ts';
 import { RequestTail, TAIL_KEY } from './request-tail.ts';
 import { type Offsets, offsetsOf, type Range, readRanges } from './tail.ts';
@@ -30,8 +31,10 @@ const PARTS = {
     meta: ['anchor', 'last-event', 'last-change', 'sequence', TAIL_KEY],
   },
   repairs: { topics: ['repair', 'link'], tables: ['repair', 'link'], meta: [] },
+  requests: { topics: ['request'], tables: ['repair_request', 'repair_answer'], meta: [] },
 } as const satisfies Record<string, { topics: (keyof typeof TOPICS)[]; tables: string[]; meta: string[] }>;
 export type Part = keyof typeof PARTS;
+const PART_NAMES: readonly Part[] = ['identities', 'repairs', 'requests'];
 
 const Checkpoint = z.object({
   /** Which topics on which cluster. */
@@ -107,13 +110,23 @@ export class TopicCache {
     if (checkpoint === undefined) this.#clear(part);
     if (news.some(({ from, end }) => from < end) && !(await this.#read(news))) {
       this.#settings.onRebuild('it belongs to topics that have been replaced');
-      this.#clear('identities');
-      this.#clear('repairs');
+      for (const each of PART_NAMES) this.#clear(each);
       await this.#read(whole);
     }
     const next = Object.fromEntries(offsets.map(({ topic, partition, high }) => [`${topic}/${partition}`, String(high)]));
     // What is recorded here in parallel may fail after it was passed over above.
-    if (part === 'identities' || this.#recording.size === 0) this.#setCheckpoint(part, { of, time: Date.now(), next });
+    if (part !== 'repairs' || this.#recording.size === 0) this.#setCheckpoint(part, { of, time: Date.now(), next });
+  }
+
+  /** Whether anything was committed to the topics of this part since it was read up. */
+  async isBehind(part: Part): Promise<boolean> {
+    const next = this.#checkpoint(part)?.next;
+    if (next === undefined) return true;
+    const topics = PARTS[part].topics.map((topic) => this.#topics[topic]);
+    // The connection that stands may have lost the leader of a topic.
+    const ends = Promise.all(topics.map(async (topic) => (await this.#admin.fetchTopicOffsets(topic)).map((end) => ({ topic, ...end }))));
+    const offsets = await ends.then((all) => all.flat()).catch(() => offsetsOf(this.#kafka, topics));
+    return offsets.some(({ topic, partition, high }) => next[`${topic}/${partition}`] !== String(high));
   }
 
   /** From now on the repairs of this organization are recorded here, and reading up leaves them alone. */
@@ -245,6 +258,9 @@ export class TopicCache {
         if (!this.#recording.has(link.organization)) store.putLink(link);
         return;
       }
+      case this.#topics.request:
+        putRepairMessage(store, message);
+        return;
     }
   }
 
@@ -308,6 +324,7 @@ export function topicNames(prefix: string): Record<keyof typeof TOPICS, string> 
     position: name(TOPICS.position),
     repair: name(TOPICS.repair),
     link: name(TOPICS.link),
+    request: name(TOPICS.request),
   };
 }
 

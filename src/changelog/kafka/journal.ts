@@ -1,11 +1,11 @@
-import type { Link, Repair } from '../../../streams/repair.ts';
+import type { JournalEntries } from '../../../streams/change-log.ts';
 import type { StateStore } from '../state-store.ts';
 import type { topicNames } from './cache.ts';
+import { answerMessage } from './repair-requests.ts';
 import type { TransactionalWriter } from './transactions.ts';
 
 interface Entry {
-  readonly repairs: readonly Repair[];
-  readonly links: readonly Link[];
+  readonly entries: JournalEntries;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
@@ -24,9 +24,9 @@ export class Journal {
     this.#topics = topics;
   }
 
-  record({ repairs = [], links = [] }: { repairs?: readonly Repair[]; links?: readonly Link[] }): Promise<void> {
+  record(entries: JournalEntries): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#waiting.push({ repairs, links, resolve, reject });
+    this.#waiting.push({ entries, resolve, reject });
     if (!this.#writing) void this.#write();
     return promise;
   }
@@ -34,10 +34,11 @@ export class Journal {
   async #write(): Promise<void> {
     this.#writing = true;
     while (this.#waiting.length > 0) {
-      const entries = this.#waiting;
+      const waiting = this.#waiting;
       this.#waiting = [];
-      const repairs = entries.flatMap((entry) => entry.repairs);
-      const links = entries.flatMap((entry) => entry.links);
+      const repairs = waiting.flatMap(({ entries }) => entries.repairs ?? []);
+      const links = waiting.flatMap(({ entries }) => entries.links ?? []);
+      const answers = waiting.flatMap(({ entries }) => entries.answers ?? []);
       try {
         await this.#writer.commit([
           { topic: this.#topics.repair, messages: repairs.map((repair) => ({ key: repair.systemuserid, value: JSON.stringify(repair) })) },
@@ -45,16 +46,18 @@ export class Journal {
             topic: this.#topics.link,
             messages: links.map((link) => ({ key: `${link.organization}/${link.objectGUID}`, value: JSON.stringify(link) })),
           },
+          { topic: this.#topics.request, messages: answers.map(answerMessage) },
         ]);
         this.#store.transaction(() => {
           for (const link of links) this.#store.putLink(link);
           for (const repair of repairs) this.#store.putRepair(repair);
+          for (const answer of answers) this.#store.putAnswer(answer);
         });
-        for (const { resolve } of entries) resolve();
+        for (const { resolve } of waiting) resolve();
       } catch (error) {
         // Also when only the cache failed: it does not know now what the log does, and must not be written on.
         const failure = this.#writer.fail(error);
-        for (const { reject } of entries) reject(failure);
+        for (const { reject } of waiting) reject(failure);
       }
     }
     this.#writing = false;

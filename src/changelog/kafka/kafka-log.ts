@@ -6,24 +6,26 @@ import type { ChangeEvent } from '../../../streams/change.ts';
 import {
   type Batch,
   type ChangeLog,
-  type KnownAccounts,
   type ListenerLog,
   type ListenerRequest,
   LogError,
   type LogStatus,
+  type Look,
   type RepairerLog,
 } from '../../../streams/change-log.ts';
 import { mutex } from '../../../streams/mutex.ts';
 import type { LogEvent } from '../../../streams/notice.ts';
+import type { RepairAnswer, RepairRequest } from '../../../streams/repair-request.ts';
 import { numbered } from '../events.ts';
 import { FileLease } from '../file-lease.ts';
-import { knownAccounts } from '../known.ts';
+import { knownAccounts, knownRepairs, lookInto } from '../known.ts';
 import { type Part, SEQUENCE_KEY, TopicCache, topicNames } from './cache.ts';
 import { asLogError, farewell, type KafkaSettings, kafkaClient, unlessAborted } from './client.ts';
 import { ldapUrl, parseEvent, toMessage, toStateMessage } from './envelope.ts';
 import { Journal } from './journal.ts';
 import { GroupLease } from './lease.ts';
-import { writeRequest } from './request-record.ts';
+import { requestMessage } from './repair-requests.ts';
+import { listenerRequestMessage, writeRequest } from './request-record.ts';
 import { GroupSubscription } from './subscription.ts';
 import { offsetsOf, readRanges } from './tail.ts';
 import { ensureTopics } from './topics.ts';
@@ -128,10 +130,8 @@ export class KafkaLog implements ChangeLog {
         return store.sequence;
       },
       refresh: () => this.#catchUp(cache, ['identities']),
-      link: (objectGUID) => store.link(organization, objectGUID),
-      linkOfRecord: (systemuserid) => store.linkOfRecord(organization, systemuserid),
-      repair: (systemuserid) => store.repair(organization, systemuserid),
-      openRepairs: () => store.openRepairs(organization),
+      ...knownRepairs(store, organization),
+      requests: () => this.#repairRequests(cache, writer, organization),
       record: (entries) => journal.record(entries),
       [Symbol.asyncDispose]: async () => {
         cache.endRecording(organization);
@@ -160,15 +160,26 @@ export class KafkaLog implements ChangeLog {
   }
 
   /** What is known stays that of this log: it is gone when the log is closed. */
-  async look(): Promise<KnownAccounts & AsyncDisposable> {
+  async look(): Promise<Look> {
     const { cache } = await this.#open({ create: false });
-    await this.#catchUp(cache, ['identities']);
-    return { ...knownAccounts(cache.store), [Symbol.asyncDispose]: async () => {} };
+    await this.#catchUp(cache, ['identities', 'repairs']);
+    return lookInto(cache.store, () => {});
   }
 
   async request(request: ListenerRequest): Promise<void> {
     await this.#open({ create: false });
-    await writeRequest(this.#kafka, this.#topics.position, request);
+    await writeRequest(this.#kafka, this.#topics.position, listenerRequestMessage(request));
+  }
+
+  async requestRepair(request: RepairRequest): Promise<void> {
+    await this.#open({ create: false });
+    await writeRequest(this.#kafka, this.#topics.request, requestMessage(request));
+  }
+
+  async answer(organization: string, systemuserid: string): Promise<RepairAnswer | undefined> {
+    const { cache } = await this.#open({ create: false });
+    await this.#catchUp(cache, ['requests']);
+    return cache.store.answer(organization, systemuserid);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -195,6 +206,18 @@ export class KafkaLog implements ChangeLog {
       await cache.catchUpRequests(this.#exclusive);
       writer.check();
       return cache.store.requests();
+    } catch (error) {
+      throw asLogError(this.name, error);
+    }
+  }
+
+  /** Costs the question for one offset as long as nobody asks for anything. */
+  async #repairRequests(cache: TopicCache, writer: TransactionalWriter, organization: string): Promise<RepairRequest[]> {
+    try {
+      writer.check();
+      if (await cache.isBehind('requests')) await this.#catchUp(cache, ['requests']);
+      writer.check();
+      return cache.store.openRequests(organization);
     } catch (error) {
       throw asLogError(this.name, error);
     }

@@ -10,6 +10,10 @@ function keyOf({ kind, namingContext }: ListenerRequest): string {
   return `${KEY_PREFIX}${kind}/${namingContext}`;
 }
 
+export function listenerRequestMessage(request: ListenerRequest): { key: string; value: string } {
+  return { key: keyOf(request), value: JSON.stringify(request) };
+}
+
 export function isRequest(message: KafkaMessage): boolean {
   return message.key?.toString().startsWith(KEY_PREFIX) ?? false;
 }
@@ -22,11 +26,11 @@ export function fromRequestMessage(message: KafkaMessage): ListenerRequest {
 }
 
 /**
- * Puts a request on the position topic. In no transaction: whoever asks holds no lease, and must not shut out the listener.
+ * Puts a request on a topic. In no transaction: whoever asks holds no lease, and must not shut out who is at work.
  *
  * @throws LogError when it is not known whether it is there; the same one may be made again
  */
-export async function writeRequest(kafka: Kafka, topic: string, request: ListenerRequest): Promise<void> {
+export async function writeRequest(kafka: Kafka, topic: string, message: { key: string; value: string }): Promise<void> {
   const producer = kafka.producer({
     idempotent: true,
     maxInFlightRequests: 1,
@@ -41,7 +45,7 @@ export async function writeRequest(kafka: Kafka, topic: string, request: Listene
   );
   const write = async () => {
     await producer.connect();
-    await producer.send({ topic, acks: -1, messages: [{ key: keyOf(request), value: JSON.stringify(request) }] });
+    await producer.send({ topic, acks: -1, messages: [message] });
   };
   try {
     await Promise.race([write(), tooLate]);

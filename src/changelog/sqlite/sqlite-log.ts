@@ -7,17 +7,18 @@ import {
   type ChangeLog,
   type ChangePage,
   FencedError,
-  type KnownAccounts,
+  type JournalEntries,
   type ListenerLog,
   type ListenerRequest,
   LogError,
   type LogStatus,
+  type Look,
   type RepairerLog,
 } from '../../../streams/change-log.ts';
 import { isNotice, type LogEvent } from '../../../streams/notice.ts';
-import type { Link, Repair } from '../../../streams/repair.ts';
+import type { RepairAnswer, RepairRequest } from '../../../streams/repair-request.ts';
 import { idOf, numbered, parsedEvent } from '../events.ts';
-import { knownAccounts } from '../known.ts';
+import { knownAccounts, knownRepairs, lookInto } from '../known.ts';
 import { StateStore } from '../state-store.ts';
 import { LEASE_SCHEMA, SqliteLease } from './lease.ts';
 
@@ -102,10 +103,11 @@ export class SqliteLog implements ChangeLog {
         return store.sequence;
       },
       refresh: async () => {},
-      link: (objectGUID) => store.link(organization, objectGUID),
-      linkOfRecord: (systemuserid) => store.linkOfRecord(organization, systemuserid),
-      repair: (systemuserid) => store.repair(organization, systemuserid),
-      openRepairs: () => store.openRepairs(organization),
+      ...knownRepairs(store, organization),
+      requests: async () => {
+        writer.check();
+        return store.openRequests(organization);
+      },
       record: async (entries) => this.#record(entries, writer.check),
       [Symbol.asyncDispose]: async () => writer.close(),
     };
@@ -122,33 +124,59 @@ export class SqliteLog implements ChangeLog {
   }
 
   async status(): Promise<LogStatus> {
-    return this.#store.status();
+    return this.#now((store) => store.status());
   }
 
-  async look(): Promise<KnownAccounts & AsyncDisposable> {
+  async look(): Promise<Look> {
     try {
       const store = StateStore.look(this.#file);
-      return { ...knownAccounts(store), [Symbol.asyncDispose]: async () => store[Symbol.dispose]() };
+      return lookInto(store, () => store[Symbol.dispose]());
     } catch (error) {
       throw this.#cannotOpen(error);
     }
   }
 
   async request(request: ListenerRequest): Promise<void> {
-    if (!this.#isLook) return this.#write(() => this.#store.putRequest(request));
-    // Whoever only looks has the file open for reading.
-    if (!existsSync(this.#file)) throw new LogError(`there is no ${this.#file}: the first listener or repairer creates it`);
-    try {
-      using store = new StateStore(this.#file, { durable: true });
-      store.transaction(() => store.putRequest(request));
-    } catch (error) {
-      throw this.#failed(error);
-    }
+    this.#ask((store) => store.putRequest(request));
+  }
+
+  async requestRepair(request: RepairRequest): Promise<void> {
+    this.#ask((store) => store.putRepairRequest(request));
+  }
+
+  async answer(organization: string, systemuserid: string): Promise<RepairAnswer | undefined> {
+    return this.#now((store) => store.answer(organization, systemuserid));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#appended.complete();
     this.#store[Symbol.dispose]();
+  }
+
+  /** A file that nobody was at work on when it was opened for a look is read as it lay then. */
+  #now<T>(read: (store: StateStore) => T): T {
+    if (!this.#isLook) return read(this.#store);
+    try {
+      using store = StateStore.look(this.#file);
+      return read(store);
+    } catch (error) {
+      throw this.#cannotOpen(error);
+    }
+  }
+
+  #ask(put: (store: StateStore) => void): void {
+    if (!this.#isLook) {
+      this.#write(() => put(this.#store));
+      return;
+    }
+    // Whoever only looks has the file open for reading.
+    if (!existsSync(this.#file)) throw new LogError(`there is no ${this.#file}: the first listener or repairer creates it`);
+    try {
+      using store = new StateStore(this.#file, { durable: true });
+      store.transaction(() => put(store));
+    } catch (error) {
+      throw this.#failed(error);
+    }
   }
 
   async #becomeWriter(role: string, isFencedWhole: boolean, signal: AbortSignal, onStandby?: () => void): Promise<Writer> {
@@ -188,9 +216,10 @@ export class SqliteLog implements ChangeLog {
     return [...changes];
   }
 
-  #record({ repairs = [], links = [] }: { repairs?: readonly Repair[]; links?: readonly Link[] }, check: () => void): void {
+  #record({ repairs = [], links = [], answers = [] }: JournalEntries, check: () => void): void {
     this.#write(() => {
       check();
+      for (const answer of answers) this.#store.putAnswer(answer);
       for (const link of links) this.#store.putLink(link);
       for (const repair of repairs) {
         this.#store.putRepair(repair);
