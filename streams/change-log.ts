@@ -83,6 +83,7 @@ export interface KnownRepairs {
 export interface Look extends KnownAccounts, AsyncDisposable {
   /** objectGUIDs of all accounts that are known to have given up this name, the last one first. */
   formerHolders(domain: string, sAMAccountName: string): string[];
+  identities(): AsyncIterable<readonly Identity[]>;
   organization(name: string): KnownRepairs & { links(): Link[] };
 }
 
@@ -137,6 +138,8 @@ export interface RepairerLog extends KnownRepairs, AsyncDisposable {
   holder(domain: string, sAMAccountName: string): string | undefined;
   /** objectGUIDs of all accounts that are known to have given up this name. */
   formerHolders(domain: string, sAMAccountName: string): string[];
+  /** All that are known, page by page, others having their turn in between. */
+  identities(): AsyncIterable<readonly Identity[]>;
   /** The sequence up to which identities are known. */
   readonly knownSequence: number;
   /** Reads what other processes wrote to the log since. */

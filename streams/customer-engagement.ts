@@ -6,8 +6,12 @@ export interface CustomerEngagement {
   whoAmI(signal?: AbortSignal): Promise<string>;
   /** The records with this id or one of these names, in one request; disabled ones too. */
   find(query: { systemuserid?: string; domainNames: readonly string[] }, signal?: AbortSignal): Promise<SystemUser[]>;
-  /** Every record, disabled ones too, page by page. */
-  all(signal?: AbortSignal): AsyncIterable<SystemUser[]>;
+  /**
+   * Every record, disabled ones too, page by page.
+   *
+   * @param since only those that were modified at or after this time of the server's, ISO 8601
+   */
+  all(query: { since?: string | undefined }, signal?: AbortSignal): AsyncIterable<SystemUser[]>;
   /**
    * Sets the user name of an existing record and nothing else: one PATCH with `If-Match: *`.
    *
@@ -25,6 +29,17 @@ export interface SystemUser {
   readonly domainname: string;
   readonly fullname: string;
   readonly isdisabled: boolean;
+  /** Empty where there is none, as are the following texts. */
+  readonly firstname: string;
+  readonly lastname: string;
+  readonly internalemailaddress: string;
+  readonly employeeid: string;
+  /** The business unit that it belongs to. */
+  readonly businessunitid: string;
+  /** When it was last written, by the server's clock in whole seconds, ISO 8601. */
+  readonly modifiedon: string;
+  /** Text of the column that the settings name as a mark of records that are not to be touched. */
+  readonly mark: string;
   /** SYSTEM, INTEGRATION, support, delegated administrators and application users: never touched. */
   readonly special: boolean;
 }

@@ -30,6 +30,19 @@ export function domainName(identity: Pick<Identity, 'domain' | 'sAMAccountName'>
   return `${identity.domain}\\${identity.sAMAccountName}`;
 }
 
+/** Whether a Customer Engagement user name is a UPN, as that of users outside its domain and under claims, instead of `DOMAIN\\name`. */
+export function isUpn(userName: string): boolean {
+  return userName.includes('@') && !userName.includes('\\');
+}
+
+/** The user name of an account in the form that another name has; undefined when the account has no UPN. */
+export function userNameLike(
+  form: string,
+  identity: Pick<Identity, 'domain' | 'sAMAccountName' | 'userPrincipalName'>,
+): string | undefined {
+  return isUpn(form) ? identity.userPrincipalName : domainName(identity);
+}
+
 /** Active Directory and Customer Engagement both compare account names without regard to case. */
 export function sameName(a: string, b: string): boolean {
   return nameKey(a) === nameKey(b);

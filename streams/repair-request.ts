@@ -16,6 +16,8 @@ export const RepairRequest = z.object({
   systemuserid: z.guid(),
   /** Of link: the account. */
   objectGUID: z.guid().optional(),
+  /** Of retry: although the record shows the right name, since it is mapped to another account that had this name. */
+  remap: z.boolean().optional(),
   time: z.iso.datetime(),
 });
 export type RepairRequest = z.infer<typeof RepairRequest>;

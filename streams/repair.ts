@@ -23,6 +23,12 @@ export const RepairReason = z.enum([
   'names-exchanged',
   /** Waits: the server's own domain controller does not know the name yet. */
   'not-in-directory-yet',
+  /** Waits: another record, whose repair can go on, still shows the name that this one is to get. */
+  'name-in-use',
+  /** Waits: this organization is written at other hours only. */
+  'change-window',
+  /** Waits: nothing is written in a dry run; the message says what would be. */
+  'dry-run',
   /** Waits: Customer Engagement cannot be reached or is busy. */
   'unavailable',
   /** Waits: Customer Engagement refuses the service's credentials, or shows a sign-in page. */
@@ -35,12 +41,20 @@ export const RepairReason = z.enum([
   'account-deleted',
   /** Not needed: the account is not followed any more. Needs a person when the record was on a parking account then. */
   'account-left-scope',
+  /** Not needed: the settings say that the record is not to be touched. */
+  'do-not-touch',
+  /** Not needed: a person said so. */
+  'skipped',
   /** Needs a person: another record is mapped to this account, or shows its name without being linked to another account. */
   'held-by-another-record',
   /** Needs a person: the record shows a name that two accounts had before either was linked; it may be the one's or the other's. */
   'link-uncertain',
   /** Needs a person: another account has the same name, written on two domain controllers at once; one of them has to be renamed. */
   'name-shared',
+  /** Needs a person: the account was deleted and made anew under its name. It is another account, which may be another person's. */
+  'account-recreated',
+  /** Needs a person: the record shows a UPN, and its account has none. */
+  'upn-missing',
   /** Needs a person: somebody gave the record to another account. */
   'changed-by-hand',
   /** Needs a person: SYSTEM, INTEGRATION, support or application user. */
@@ -81,7 +95,8 @@ export const Repair = z.looseObject({
   notBefore: z.iso.datetime().nullable(),
   /** The event that asked for it. */
   eventId: z.string(),
-  sequence: z.int().positive(),
+  /** Of that event; of a repair that a person asked for, the last event that was known. */
+  sequence: z.int().nonnegative(),
   /** objectGUID of the account that had the new name before, when there was one: a server that lags may still take it for that one. */
   formerHolder: z.guid().nullable().optional(),
   /** objectGUID of the account that was seen to have the new name as well. */
@@ -93,9 +108,22 @@ export const Repair = z.looseObject({
    * account's by then: it may be mapped to that one, whose own record cannot be named until this repair is through.
    */
   doubtful: z.boolean().optional(),
+  /**
+   * The record is mapped to another account than its name tells: it has to go by way of a parking account although it may show the right
+   * name, since writing the name that is shown changes nothing.
+   */
+  remap: z.boolean().optional(),
+  /** A write was sent, and its answer did not come. */
+  sent: z.boolean().optional(),
+  /** It was tried in one step, and the account was on a record already. */
+  twoSteps: z.boolean().optional(),
   times: z.looseObject({
-    /** When the listener saw the change. */
+    /** When the change was made in the directory, as its replication metadata tell. */
+    changed: z.iso.datetime().optional(),
+    /** When the listener saw the change, or a person asked for a repair. */
     observed: z.iso.datetime(),
+    /** When the repairer took it over. */
+    planned: z.iso.datetime().optional(),
     parked: z.iso.datetime().optional(),
     named: z.iso.datetime().optional(),
   }),

@@ -30,6 +30,7 @@ export function lookInto(store: StateStore, close: () => void): Look {
   return {
     ...knownAccounts(store),
     formerHolders: (domain, name) => store.formerHolders(domain, name),
+    identities: () => store.identities(),
     organization: (name) => ({ ...knownRepairs(store, name), links: () => store.links(name) }),
     [Symbol.asyncDispose]: async () => close(),
   };

@@ -151,6 +151,18 @@ export class StateStore implements KnownAccounts, Disposable {
     }
   }
 
+  /** All of them, page by page; others have their turn in between. */
+  async *identities(): AsyncGenerator<Identity[]> {
+    const query = 'SELECT rowid, value FROM identity WHERE rowid > ? AND value IS NOT NULL ORDER BY rowid LIMIT ?';
+    for (let last = 0; ; ) {
+      const rows = this.sql(query).all(last, PAGE_SIZE);
+      yield rows.map((row) => Identity.parse(JSON.parse(String(row.value))));
+      if (rows.length < PAGE_SIZE) return;
+      last = Number(rows.at(-1)?.rowid);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
   /**
    * Identities, events and released names may come in any order and more than once: the latest one stays. Of an account that is
    * gone the sequence stays, so that no older report brings it back.

@@ -26,15 +26,14 @@ export async function main(args: readonly string[]): Promise<number> {
     // A setting whose path is misspelt may be a secret.
     .configureOutput({ outputError: (text, write) => write(text.replaceAll(/(--[\w.]+)=[^\n]*/g, "$1'")) });
   const loaded = (): Loaded => load({ file: program.opts<{ config?: string }>().config, environment: process.env, flags });
-  const service = (name: string, description: string, roles: Roles) =>
-    program
-      .command(name)
-      .description(description)
-      .addHelpText('after', settingsHelp())
-      .action(async () => {
-        const { configuration } = loaded();
-        code = await serve(configuration, roles, createLogger(configuration.logging));
-      });
+  const service = (name: string, description: string, roles: Roles) => {
+    const command = program.command(name).description(description).addHelpText('after', settingsHelp());
+    if (roles.repair) command.option('--dry-run', 'do everything but write to Customer Engagement, and record what would be written');
+    command.action(async ({ dryRun = false }: { dryRun?: boolean }) => {
+      const { configuration } = loaded();
+      code = await serve(configuration, { ...roles, dryRun }, createLogger(configuration.logging));
+    });
+  };
   service('run', 'listen and repair in one process', { listen: true, repair: true });
   service('listen', 'watch the directories and write every change to the log', { listen: true, repair: false });
   service('repair', 'repair user records as the log says', { listen: false, repair: true });

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { Configuration, SECRET, SEMICOLON } from './schema.ts';
+import { Configuration } from './schema.ts';
+import { SECRET, SEMICOLON } from './values.ts';
 
 /** One setting, as file key, environment variable and flag. */
 export interface Option {

@@ -22,6 +22,8 @@ export interface Settings {
   readonly deadline?: number | undefined;
   /** Default: 8. */
   readonly connections?: number | undefined;
+  /** A column of systemuser whose value marks records that are not to be touched. */
+  readonly markColumn?: string | undefined;
   /** Told of records that were set aside (SPEC rule 9). */
   readonly warn?: ((message: string) => void) | undefined;
   readonly auth: Authentication;
@@ -62,12 +64,14 @@ class WebApi implements CustomerEngagement {
   readonly #root: ServiceRoot;
   readonly #auth: Authentication;
   readonly #transport: Transport;
+  readonly #markColumn: string | undefined;
   readonly #warn: (message: string) => void;
 
   constructor(settings: Settings) {
     this.name = settings.name;
     this.#root = new ServiceRoot(settings);
     this.#auth = settings.auth;
+    this.#markColumn = settings.markColumn;
     this.#warn = settings.warn ?? (() => {});
     this.#transport = new Transport({
       origin: this.#root.origin,
@@ -91,12 +95,12 @@ class WebApi implements CustomerEngagement {
   find(query: { systemuserid?: string; domainNames: readonly string[] }, signal?: AbortSignal): Promise<SystemUser[]> {
     return this.#named(async () => {
       const found = new Map<string, SystemUser>();
-      for (const path of findPaths(query)) {
+      for (const path of findPaths(query, this.#markColumn)) {
         const page = await this.#page(this.#root.path(path), READ_HEADERS, signal);
         // So few records are never split by an honest server, and half an answer must not look like a whole one.
         if (page.next !== undefined) throw new CustomerEngagementError('transient', 'a search for single records was answered in pages');
         for (const row of page.rows) {
-          const user = readRecord(row);
+          const user = readRecord(row, this.#markColumn);
           // It may be the very one that is looked for.
           if ('flaw' in user) throw new CustomerEngagementError('transient', `the answer has ${user.flaw}`);
           found.set(user.systemuserid, user);
@@ -106,9 +110,9 @@ class WebApi implements CustomerEngagement {
     });
   }
 
-  async *all(signal?: AbortSignal): AsyncGenerator<SystemUser[], void, undefined> {
+  async *all({ since }: { since?: string | undefined }, signal?: AbortSignal): AsyncGenerator<SystemUser[], void, undefined> {
     const seen = new Set<string>();
-    let path: string | undefined = this.#root.path(allPath());
+    let path: string | undefined = this.#root.path(allPath(since, this.#markColumn));
     while (path !== undefined) {
       const here: string = path;
       const page: Page = await this.#named(async () => {
@@ -117,7 +121,7 @@ class WebApi implements CustomerEngagement {
       });
       seen.add(here);
       yield page.rows.flatMap((row) => {
-        const user = readRecord(row);
+        const user = readRecord(row, this.#markColumn);
         if (!('flaw' in user)) return [user];
         this.#warn(`${this.name}: set aside ${user.flaw}`);
         return [];

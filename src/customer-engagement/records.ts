@@ -14,6 +14,12 @@ const Row = z
     isintegrationuser: z.boolean().nullable(),
     setupuser: z.boolean().nullable(),
     accessmode: z.int().nullable(),
+    firstname: z.string().nullable(),
+    lastname: z.string().nullable(),
+    internalemailaddress: z.string().nullable(),
+    employeeid: z.string().nullable(),
+    _businessunitid_value: Guid.nullable(),
+    modifiedon: z.iso.datetime().nullable(),
   })
   .transform(
     (row): SystemUser => ({
@@ -22,6 +28,13 @@ const Row = z
       fullname: row.fullname ?? '',
       isdisabled: row.isdisabled === true,
       special: isSpecial(row),
+      firstname: row.firstname ?? '',
+      lastname: row.lastname ?? '',
+      internalemailaddress: row.internalemailaddress ?? '',
+      employeeid: row.employeeid ?? '',
+      businessunitid: row._businessunitid_value ?? '',
+      modifiedon: row.modifiedon ?? '',
+      mark: '',
     }),
   );
 
@@ -31,11 +44,12 @@ export type RecordPage = z.infer<typeof RecordPage>;
 /**
  * One record of a page.
  *
+ * @param markColumn what the settings name as a mark, if anything
  * @returns what is wrong with it, when it is not what the Web API shows
  */
-export function readRecord(row: unknown): SystemUser | { readonly flaw: string } {
+export function readRecord(row: unknown, markColumn?: string): SystemUser | { readonly flaw: string } {
   const read = Row.safeParse(row);
-  if (read.success) return read.data;
+  if (read.success) return markColumn === undefined ? read.data : { ...read.data, mark: textOf(Reflect.get(Object(row), markColumn)) };
   const issue = read.error.issues[0];
   return { flaw: `a record that cannot be understood${issue === undefined ? '' : `: ${issue.path.join('.')}: ${issue.message}`}` };
 }
@@ -43,8 +57,14 @@ export function readRecord(row: unknown): SystemUser | { readonly flaw: string }
 export const NamedRecord = z.object({ systemuserid: Guid.optional(), domainname: z.string().nullable() });
 export const Caller = z.object({ UserId: Guid });
 
-/** The columns of a record that its schema needs. */
-const SELECT = `$select=${Object.keys(Row.in.shape).join(',')}`;
+function textOf(value: unknown): string {
+  return value === null || value === undefined ? '' : String(value);
+}
+
+/** The columns of a record that its schema needs, and the one that the settings name. */
+function select(markColumn: string | undefined): string {
+  return `$select=${[...new Set([...Object.keys(Row.in.shape), ...(markColumn === undefined ? [] : [markColumn])])].join(',')}`;
+}
 
 const SUPPORT_USER = 3;
 const DELEGATED_ADMINISTRATOR = 5;
@@ -74,8 +94,9 @@ export function namePath(systemuserid: string): string {
   return `systemusers(${guidLiteral(systemuserid)})?$select=domainname`;
 }
 
-export function allPath(): string {
-  return `systemusers?${SELECT}`;
+/** @param since only what was modified at or after it, ISO 8601 */
+export function allPath(since: string | undefined, markColumn?: string): string {
+  return `systemusers?${select(markColumn)}${since === undefined ? '' : `&$filter=${encodeURIComponent(`modifiedon ge ${since}`)}`}`;
 }
 
 /** IIS refuses a longer query with a 404 of its own (requestLimits maxQueryString, 2048 by default). */
@@ -86,14 +107,14 @@ const LONGEST_QUERY = 2048;
  *
  * @throws CustomerEngagementError of kind 'refused' for a name that is too long to be looked for
  */
-export function findPaths(query: { systemuserid?: string; domainNames: readonly string[] }): string[] {
+export function findPaths(query: { systemuserid?: string; domainNames: readonly string[] }, markColumn?: string): string[] {
   const terms = query.domainNames.map((name) => `domainname eq ${literal(name)}`);
   if (query.systemuserid !== undefined) terms.unshift(`systemuserid eq ${guidLiteral(query.systemuserid)}`);
   const queries: string[] = [];
   for (const term of terms.map(encodeURIComponent)) {
     const longer = `${queries.at(-1)}${encodeURIComponent(' or ')}${term}`;
     if (queries.length > 0 && longer.length <= LONGEST_QUERY) queries[queries.length - 1] = longer;
-    else queries.push(`${SELECT}&$filter=${term}`);
+    else queries.push(`${select(markColumn)}&$filter=${term}`);
     if ((queries.at(-1)?.length ?? 0) > LONGEST_QUERY) throw new CustomerEngagementError('refused', 'a name is too long to be looked for');
   }
   return queries.map((text) => `systemusers?${text}`);

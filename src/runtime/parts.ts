@@ -4,6 +4,7 @@ import type { ChangeLog } from '../../streams/change-log.ts';
 import type { CustomerEngagement } from '../../streams/customer-engagement.ts';
 import type { DirectorySource } from '../../streams/directory-source.ts';
 import type { ReadingSettings } from '../../streams/listener/reading.ts';
+import type { RepairerSettings } from '../../streams/repairer/repairer.ts';
 import { ConfigurationError } from '../config/load.ts';
 import type { Configuration } from '../config/schema.ts';
 import type { Authentication } from '../customer-engagement/authentication.ts';
@@ -70,18 +71,43 @@ export async function changeLog(configuration: Configuration, log: Logger, { loo
   );
 }
 
+/** Repairs side by side, unless a setting says otherwise. */
+const MOST_PARALLEL = 8;
+
+export function repairerSettings({ repairer, organizations }: Configuration, name: string): Omit<RepairerSettings, 'dryRun'> {
+  const organization = organizations.find((one) => one.name === name);
+  if (organization === undefined) throw new ConfigurationError([`organizations: there is none called ${name}`]);
+  const { parkingAccounts, trusted, doNotTouch, recreated, oneStep, changeWindow } = organization;
+  const parallel = organization.parallel ?? Math.min(MOST_PARALLEL, parkingAccounts.length);
+  const own = { parkingAccounts, trusted, doNotTouch, recreated, oneStep, changeWindow, parallel };
+  return { ...repairer, ...own, requestsEvery: REQUESTS_EVERY };
+}
+
 export async function organizations(configuration: Configuration, log: Logger): Promise<CustomerEngagement[]> {
   if (configuration.organizations.length === 0) return [];
   const { customerEngagement } = await import('../customer-engagement/client.ts');
   const { basic, bearer } = await import('../customer-engagement/authentication.ts');
   const authentication = (auth: Configuration['organizations'][number]['auth']): Authentication =>
     auth.method === 'bearer' ? bearer(secret(auth.token, auth.tokenFile)) : basic(auth.user, secret(auth.password, auth.passwordFile));
-  return configuration.organizations.map(({ name, url, apiVersion, caFile, allowClearText, deadline, auth, parkingAccounts }, index) => {
+  return configuration.organizations.map((organization, index) => {
+    const { name, url, apiVersion, caFile, allowClearText, deadline, auth, parkingAccounts, doNotTouch } = organization;
+    const markColumn = doNotTouch.column;
     const connections = parkingAccounts.length;
     checkCaFile(`organizations.${index}.caFile`, caFile);
     const warn = (message: string) => log.warn(message);
     return made(`organizations.${index}`, () =>
-      customerEngagement({ name, url, apiVersion, caFile, allowClearText, deadline, connections, auth: authentication(auth), warn }),
+      customerEngagement({
+        name,
+        url,
+        apiVersion,
+        caFile,
+        allowClearText,
+        deadline,
+        connections,
+        auth: authentication(auth),
+        markColumn,
+        warn,
+      }),
     );
   });
 }

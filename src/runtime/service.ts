@@ -8,7 +8,7 @@ import { EXIT } from './exit-codes.ts';
 import { giveMemoryBack } from './heap.ts';
 import type { Logger } from './logger.ts';
 import { Narrator } from './narrator.ts';
-import { changeLog, directorySources, organizations, readingSettings } from './parts.ts';
+import { changeLog, directorySources, organizations, readingSettings, repairerSettings } from './parts.ts';
 
 /** Milliseconds after which a stop is no longer waited for. */
 const STOP_DEADLINE = 5_000;
@@ -16,6 +16,8 @@ const STOP_DEADLINE = 5_000;
 export interface Roles {
   readonly listen: boolean;
   readonly repair: boolean;
+  /** Whether repairs are only recorded, and nothing is written to Customer Engagement. */
+  readonly dryRun?: boolean;
 }
 
 /**
@@ -31,18 +33,16 @@ export async function serve(configuration: Configuration, roles: Roles, log: Log
   const narrator = new Narrator(log);
   const { changes, engagements, sources } = await build(configuration, roles, log);
   const doing = [roles.listen ? 'listen' : '', roles.repair ? 'repair' : ''].filter(Boolean).join(' and ');
-  log.info({ log: changes.name }, `starting to ${doing}, log on ${changes.name}`);
+  const dry = roles.dryRun ? ', a dry run: nothing is written to Customer Engagement' : '';
+  log.info({ log: changes.name }, `starting to ${doing}, log on ${changes.name}${dry}`);
   const onReport = (report: ListenerReport) => {
     narrator.listener(report);
     if (report.type === 'read-progress' && report.done) giveMemoryBack();
   };
   const tasks = [
     ...(roles.listen ? [finished(listen(sources, changes, readingSettings(configuration), stop.signal).pipe(tap(onReport)))] : []),
-    ...engagements.map((engagement, index) => {
-      const settings = {
-        parkingAccounts: configuration.organizations[index]?.parkingAccounts ?? [],
-        linkEvery: configuration.repairer.linkEvery,
-      };
+    ...engagements.map((engagement) => {
+      const settings = { ...repairerSettings(configuration, engagement.name), dryRun: roles.dryRun ?? false };
       return finished(repair(engagement, changes, settings, stop.signal).pipe(tap((report) => narrator.repairer(report))));
     }),
   ];

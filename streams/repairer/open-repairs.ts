@@ -2,7 +2,7 @@ import { concatMap, defer, EMPTY, filter, firstValueFrom, merge, type Observable
 import { type ChangeEvent, eventId } from '../change.ts';
 import type { RepairerLog } from '../change-log.ts';
 import type { SystemUser } from '../customer-engagement.ts';
-import { domainName } from '../identity.ts';
+import { domainName, isUpn, userNameLike } from '../identity.ts';
 import { isOpen, type Link, type Repair } from '../repair.ts';
 
 /** How long an event waits for the first journal record of its repair before one is written for it. */
@@ -28,7 +28,8 @@ export class OpenRepairs {
 
   /** Everything that the journal says has not ended. */
   load(): Repair[] {
-    const repairs = this.#log.openRepairs();
+    // What only settings kept from being begun is looked at again under those of now.
+    const repairs = this.#log.openRepairs().map((repair) => (isWithheld(repair) ? { ...repair, notBefore: null } : repair));
     for (const repair of repairs) this.#open.set(repair.systemuserid, repair);
     return repairs;
   }
@@ -53,18 +54,19 @@ export class OpenRepairs {
   }
 
   /** Begins a repair for an event, or gives an open one its new goal. */
-  add(event: ChangeEvent, link: Link, isOut: boolean): Repair {
+  add(event: ChangeEvent, link: Link, { leftScope, remap }: { leftScope: boolean; remap?: boolean }): Repair {
     const { systemuserid } = link;
     const last = this.#open.get(systemuserid) ?? this.#log.repair(systemuserid);
-    const known = last !== undefined && isOpen(last) ? last : newRepair(event, link, last);
-    const to = event.after ? domainName(event.after) : '';
+    const known = last !== undefined && isOpen(last) ? last : repairFor(event, link, last);
+    const to = (event.after && userNameLike(known.from, event.after)) ?? '';
     const repair: Repair = {
       ...known,
       eventId: eventId(event),
       sequence: event.sequence,
       formerHolder: event.formerHolder,
       sharedWith: event.sharedWith ?? null,
-      leftScope: isOut,
+      leftScope,
+      ...(remap && { remap }),
       doubtful: isDoubtful(event, last),
       attempts: 0,
       notBefore: null,
@@ -75,6 +77,35 @@ export class OpenRepairs {
     return repair;
   }
 
+  /** Begins a repair without an event, or takes up the last one again, whatever it ended with. */
+  addRequested(link: Link, { domainname }: Pick<SystemUser, 'domainname'>, sequence: number, remap: boolean): Repair {
+    const { systemuserid, objectGUID } = link;
+    const last = this.#open.get(systemuserid) ?? this.#log.repair(systemuserid);
+    const now = new Date().toISOString();
+    const own = last?.objectGUID === objectGUID ? last : undefined;
+    const parkingAccount = last?.parkingAccount ?? null;
+    const begun: Repair =
+      own !== undefined && isOpen(own)
+        ? own
+        : {
+            ...newRepair(link, { eventId: `${objectGUID}-${sequence}`, sequence, observed: now }),
+            ...(parkingAccount === null
+              ? { from: domainname }
+              : { from: last?.from ?? link.domainname, to: last?.to ?? '', parkingAccount }),
+          };
+    const state = begun.state === 'repairing' ? 'repairing' : 'waiting';
+    const again = { state, reason: null, message: null, attempts: 0, notBefore: null, ...(remap && { remap }) } as const;
+    const repair = { ...begun, sequence: Math.max(begun.sequence, sequence), ...again };
+    this.#open.set(systemuserid, repair);
+    return repair;
+  }
+
+  /** Opens the last repair of a record again as it was. */
+  reopen(systemuserid: string): void {
+    const last = this.#log.repair(systemuserid);
+    if (!this.#open.has(systemuserid) && last !== undefined) this.#open.set(systemuserid, last);
+  }
+
   /**
    * Takes up a repair again that has ended. One whose record is on a parking account: a write that was given up can be carried out
    * late; but one that was left there for a person to decide stays as it is. And one that was left there and is on none any more:
@@ -83,11 +114,11 @@ export class OpenRepairs {
    * @param parkingAccount on which the record is
    * @returns whether it was
    */
-  reopen(systemuserid: string, parkingAccount: string | null): boolean {
+  takeUp(systemuserid: string, parkingAccount: string | null): boolean {
     const last = this.#open.get(systemuserid) ?? this.#log.repair(systemuserid);
     if (last === undefined || isOpen(last) || (last.parkingAccount === null) === (parkingAccount === null)) return false;
     // Nobody has said yet whose record it is; it may be parked by the person who is about to.
-    if (last.reason === 'link-uncertain') return false;
+    if (last.reason === 'link-uncertain' || last.reason === 'account-recreated') return false;
     // What it did before a person decided is not what it has done since.
     const times = parkingAccount === null ? { observed: last.times.observed } : last.times;
     const again = { state: 'waiting', reason: null, message: null, parkingAccount, attempts: 0, notBefore: null, times } as const;
@@ -112,16 +143,24 @@ export class OpenRepairs {
     if (this.#open.has(systemuserid)) await this.record(systemuserid, { leftScope: true });
   }
 
-  /** The record may be another account's: nothing is begun, and a person has to decide. Durable when it resolves. @throws FencedError @throws LogError */
-  async recordUncertain(event: ChangeEvent, organization: string, { systemuserid, domainname }: SystemUser): Promise<void> {
+  /** Nothing is begun, and a person has to decide. Durable when it resolves. @throws FencedError @throws LogError */
+  async recordUndecided(
+    event: ChangeEvent,
+    organization: string,
+    { systemuserid, domainname }: Pick<SystemUser, 'systemuserid' | 'domainname'>,
+    reason: 'link-uncertain' | 'account-recreated',
+  ): Promise<void> {
     const link = { organization, objectGUID: event.objectGUID, systemuserid, domainname, learned: event.observed.time };
     this.#open.set(systemuserid, {
-      ...newRepair(event, link, undefined),
+      ...newRepair(link, causeOf(event)),
       from: domainname,
-      to: event.after ? domainName(event.after) : '',
+      to: (event.after && userNameLike(domainname, event.after)) ?? '',
     });
-    const message = `the record shows ${domainname}, which another account without a record has or had too`;
-    await this.record(systemuserid, { state: 'needs-person', reason: 'link-uncertain', message });
+    const message =
+      reason === 'link-uncertain'
+        ? `the record shows ${domainname}, which another account without a record has or had too`
+        : `the account ${event.formerHolder ?? ''} of this record was deleted, and ${event.objectGUID} was made anew under its name`;
+    await this.record(systemuserid, { state: 'needs-person', reason, message });
   }
 
   /** Known from now on, not yet in the journal. */
@@ -165,25 +204,48 @@ function isDoubtful({ observed }: ChangeEvent, last: Repair | undefined): boolea
   return last.state === 'repaired' && Date.parse(observed.time) - Date.parse(last.at) <= DOUBT_MILLISECONDS;
 }
 
-function newRepair(event: ChangeEvent, link: Link, last: Repair | undefined): Repair {
-  const from = event.before ? domainName(event.before) : link.domainname;
-  // The last repair may have ended on a parking account, for a person to decide.
-  const parkingAccount = last?.parkingAccount ?? null;
+function isWithheld({ reason }: Repair): boolean {
+  return reason === 'dry-run' || reason === 'change-window';
+}
+
+/** What asked for a repair. */
+interface Cause {
+  readonly eventId: string;
+  readonly sequence: number;
+  /** When the listener saw it, and when it was made in the directory; ISO 8601. */
+  readonly observed: string;
+  readonly changed?: string | undefined;
+}
+
+function causeOf(event: ChangeEvent): Cause {
+  return { eventId: eventId(event), sequence: event.sequence, observed: event.observed.time, changed: event.observed.origin?.time };
+}
+
+function newRepair({ organization, systemuserid, objectGUID, domainname }: Link, { eventId, sequence, observed, changed }: Cause): Repair {
+  const now = new Date().toISOString();
   return {
-    organization: link.organization,
-    systemuserid: link.systemuserid,
-    objectGUID: event.objectGUID,
+    organization,
+    systemuserid,
+    objectGUID,
     state: 'waiting',
     reason: null,
     message: null,
-    from: parkingAccount === null ? from : (last?.from ?? from),
-    to: parkingAccount === null ? '' : (last?.to ?? ''),
-    parkingAccount,
+    from: domainname,
+    to: '',
+    parkingAccount: null,
     attempts: 0,
     notBefore: null,
-    eventId: eventId(event),
-    sequence: event.sequence,
-    times: { observed: event.observed.time },
-    at: event.observed.time,
+    eventId,
+    sequence,
+    times: { ...(changed && { changed }), observed, planned: now },
+    at: now,
   };
+}
+
+/** Begun for an event; the last repair may have ended on a parking account, for a person to decide. */
+function repairFor(event: ChangeEvent, link: Link, last: Repair | undefined): Repair {
+  const repair = newRepair(link, causeOf(event));
+  const former = event.before === null || isUpn(link.domainname) ? link.domainname : domainName(event.before);
+  if (last?.parkingAccount == null) return { ...repair, from: former };
+  return { ...repair, from: last.from, to: last.to, parkingAccount: last.parkingAccount };
 }

@@ -13,24 +13,37 @@ import {
   of,
   takeUntil,
   tap,
+  timer,
 } from 'rxjs';
 import { backoff } from '../backoff.ts';
 import type { ChangeEvent } from '../change.ts';
-import { type ChangeLog, type ChangePage, FencedError, LogError, type RepairerLog } from '../change-log.ts';
+import { type ChangeLog, FencedError, LogError, type RepairerLog } from '../change-log.ts';
 import { type CustomerEngagement, CustomerEngagementError } from '../customer-engagement.ts';
 import { aborted, failWhenAborted, type RetryPlan, retryWithReports, sideBySide, withResource, withTold } from '../operators.ts';
 import type { Repair } from '../repair.ts';
-import { type Astray, type Found, Linker } from './links.ts';
+import { takeOver } from './intake.ts';
+import { type Astray, Linker } from './links.ts';
 import { checkParkingAccounts, type ParkingCheck, ParkingPool } from './parking.ts';
 import { Repairs } from './repairs.ts';
+import { serve } from './requests.ts';
+import type { RepairsSettings } from './steps.ts';
+import type { Trait } from './traits.ts';
 
 /** Before another instance is waited for that took over; milliseconds. */
 const FENCED_DELAY = 1_000;
 
-export interface RepairerSettings {
+export interface RepairerSettings extends RepairsSettings {
   readonly parkingAccounts: readonly string[];
   /** Milliseconds from one look at all user records to the next. */
   readonly linkEvery: number;
+  /** Milliseconds from one look at those that were modified to the next. */
+  readonly newsEvery: number;
+  /** Evidence that is enough to link a record whose name is no account's. */
+  readonly trusted: readonly Trait[];
+  /** What becomes of the record of an account that was deleted and made anew under its name. */
+  readonly recreated: 'ask' | 'repair';
+  /** Milliseconds between two looks for what people ask for. */
+  readonly requestsEvery: number;
 }
 
 /** What a repairer tells of its work; the runtime turns it into log lines. */
@@ -58,9 +71,6 @@ const DELAY = { first: 500, longest: 60_000 };
 const REFUSED_DELAY = { first: 30_000, longest: 900_000 };
 /** Milliseconds between two looks whether a listener has read the directory by now. */
 const BASELINE_POLL = 500;
-
-/** Kinds of change after which an account can have another user name than its record. */
-const RENAMING: readonly ChangeEvent['kind'][] = ['renamed', 'moved-domain', 'restored', 'entered-scope'];
 
 /**
  * Repairs the user records of one organization whose accounts were renamed. Completes when the signal aborts, once what is
@@ -134,7 +144,7 @@ async function start(
   if (stop.aborted) return undefined;
   const own = await ce.whoAmI(stop);
   const parking = await checkParkingAccounts(settings.parkingAccounts, ce, log, stop);
-  const linker = new Linker(ce, log, settings.parkingAccounts);
+  const linker = new Linker(ce, log, settings);
   const astray: Astray[] = [];
   const links = await linker.learn(stop, (record) => astray.push(record));
   const pool = new ParkingPool(parking.usable);
@@ -169,14 +179,17 @@ function work(
   signal: AbortSignal,
 ): Observable<RepairerReport> {
   const streams = (stop: AbortSignal) => {
-    const repairs = new Repairs(ce, log, pool, own, stop);
+    const repairs = new Repairs(ce, log, pool, own, settings, stop);
+    const intakeOf = { organization: ce.name, log, linker, repairs, recreated: settings.recreated };
     const journal = repairs.run().pipe(map((done): RepairerReport => ({ type: 'repair', repair: done })));
     // A page is acknowledged once each of its repairs is in the journal; only then does the next page come.
     const intake = log.changes.pipe(
       takeUntil(aborted(stop)),
       concatMap((page) => {
         let failures = 0;
-        const taken = defer(() => takeOver(page, ce, log, linker, repairs, stop)).pipe(concatMap((told) => told));
+        const taken = defer(() => takeOver(page, intakeOf, stop)).pipe(
+          concatMap((events) => events.map((event): RepairerReport => ({ type: 'not-a-user', organization: ce.name, event }))),
+        );
         // A log that failed has to be opened anew; Customer Engagement only has to be asked again.
         const plan: RetryPlan<RepairerReport> = (error) =>
           error instanceof CustomerEngagementError ? waiting(ce.name, error, backoff(++failures, delayAfter(error))) : undefined;
@@ -187,7 +200,8 @@ function work(
       for (const { systemuserid, parkingAccount } of astray) repairs.rescue(systemuserid, parkingAccount);
       return EMPTY;
     });
-    const streams = [journal, left, intake, relinking(linker, repairs, ce, log, settings, stop)];
+    const asked = serving({ ce, log, repairs, own }, settings, stop);
+    const streams = [journal, left, intake, asked, relinking(linker, repairs, ce, log, settings, stop)];
     // Records that were left on parking accounts need none of their own to be named. Nothing else can be begun.
     return pool.size > 0 ? streams : [...streams, untilThereIsParking(repairs, ce, log, settings, stop)];
   };
@@ -214,6 +228,20 @@ function untilThereIsParking(
   );
 }
 
+/** Does what people ask for, one after the other. What Customer Engagement could not be asked about is looked at again the next time. */
+function serving(place: Parameters<typeof serve>[1], { requestsEvery }: RepairerSettings, stop: AbortSignal): Observable<never> {
+  const look = async (): Promise<void> => {
+    for (const request of await place.log.requests()) {
+      if (stop.aborted) return;
+      await serve(request, place, stop);
+    }
+  };
+  return timer(0, requestsEvery).pipe(
+    takeUntil(aborted(stop)),
+    exhaustMap(() => defer(look).pipe(ignoreElements(), catchError(unlessCustomerEngagementFailed))),
+  );
+}
+
 /** What only concerns a look is tried again with the next one. */
 function unlessCustomerEngagementFailed(error: unknown): Observable<never> {
   if (!(error instanceof CustomerEngagementError)) throw error;
@@ -226,79 +254,31 @@ function relinking(
   repairs: Repairs,
   ce: CustomerEngagement,
   log: RepairerLog,
-  { linkEvery }: RepairerSettings,
+  { linkEvery, newsEvery }: RepairerSettings,
   stop: AbortSignal,
 ): Observable<RepairerReport> {
+  let lookedAtAll = Date.now();
   const look = async (): Promise<RepairerReport> => {
     await log.refresh();
     const rescue = ({ systemuserid, parkingAccount }: Astray) => repairs.rescue(systemuserid, parkingAccount);
-    return { type: 'linked', organization: ce.name, links: await linker.learn(stop, rescue) };
+    const isDue = Date.now() - lookedAtAll >= linkEvery;
+    const links = isDue ? await linker.learn(stop, rescue) : await linker.learnNews(stop, rescue);
+    if (isDue) lookedAtAll = Date.now();
+    return { type: 'linked', organization: ce.name, links };
   };
-  return interval(linkEvery).pipe(
+  const every = Math.min(newsEvery, linkEvery);
+  return interval(every).pipe(
     takeUntil(aborted(stop)),
     exhaustMap(() =>
       defer(look).pipe(
         catchError((error: unknown) => {
           if (stop.aborted) return EMPTY;
           if (!(error instanceof CustomerEngagementError)) throw error;
-          return of<RepairerReport>({ type: 'waiting', on: ce.name, error, milliseconds: linkEvery });
+          return of<RepairerReport>({ type: 'waiting', on: ce.name, error, milliseconds: every });
         }),
       ),
     ),
   );
-}
-
-async function takeOver(
-  page: ChangePage,
-  ce: CustomerEngagement,
-  log: RepairerLog,
-  linker: Linker,
-  repairs: Repairs,
-  stop: AbortSignal,
-): Promise<RepairerReport[]> {
-  const reports: RepairerReport[] = [];
-  const byAccount = Map.groupBy(
-    page.changes.filter(({ kind }) => RENAMING.includes(kind)),
-    ({ objectGUID }) => objectGUID,
-  );
-  const lastKinds = new Map(page.changes.map(({ objectGUID, kind }) => [objectGUID, kind]));
-  const isOut = (objectGUID: string) => lastKinds.get(objectGUID) === 'left-scope';
-  for (const objectGUID of lastKinds.keys()) {
-    const link = isOut(objectGUID) ? log.link(objectGUID) : undefined;
-    if (link !== undefined) await repairs.out(link);
-  }
-  const newest = page.changes.at(-1)?.sequence ?? 0;
-  // Whose record it may be is asked of all that is known, also of what other pages say.
-  const isUnlinked = [...byAccount.keys()].some((objectGUID) => log.link(objectGUID) === undefined);
-  if (byAccount.size > 0 && (isUnlinked || newest > log.knownSequence)) await log.refresh();
-  const accepted = [...byAccount.values()].map(async (events) => {
-    const last = events.at(-1);
-    if (last === undefined) return;
-    const known = log.link(last.objectGUID);
-    const found = known === undefined ? await firstFound(events, linker, stop) : { link: known };
-    if (found === undefined) reports.push({ type: 'not-a-user', organization: ce.name, event: last });
-    else if ('link' in found) await repairs.accept(last, found.link, isOut(last.objectGUID));
-    else await repairs.leave(last, found.uncertain);
-  });
-  // All of them, before the page is tried again: none may still be at it then.
-  const failed = (await Promise.allSettled(accepted)).find((outcome) => outcome.status === 'rejected');
-  if (failed !== undefined) throw failed.reason;
-  for (const { before } of page.changes) {
-    const other = before === null ? undefined : log.holder(before.domain, before.sAMAccountName);
-    const link = other === undefined ? undefined : log.link(other);
-    if (link !== undefined) repairs.unshare(link.systemuserid);
-  }
-  await page.ack();
-  return reports;
-}
-
-/** The record may show any of the names that the account had meanwhile. */
-async function firstFound(events: readonly ChangeEvent[], linker: Linker, stop: AbortSignal): Promise<Found | undefined> {
-  for (const event of events) {
-    const found = await linker.byFormerName(event, stop);
-    if (found !== undefined) return found;
-  }
-  return undefined;
 }
 
 function delayAfter({ failure }: CustomerEngagementError): { first: number; longest: number } {

@@ -1,10 +1,11 @@
 /**
- * Who is to be looked at when: several side by side, each only once at a time, first come first served. Whoever is woken
- * while it is being looked at is looked at again afterwards.
+ * Who is to be looked at when: several side by side, each only once at a time, the most urgent first. Whoever is woken while it is being
+ * looked at is looked at again afterwards.
  */
 export class Schedule {
   readonly #look: (id: string) => Promise<void>;
-  readonly #atOnce: number;
+  readonly #urgency: (id: string) => number;
+  #atOnce: number;
   readonly #due = new Set<string>();
   readonly #busy = new Set<string>();
   readonly #timers = new Map<string, NodeJS.Timeout>();
@@ -14,8 +15,9 @@ export class Schedule {
   #stopped = false;
   #failure: { readonly error: unknown } | undefined;
 
-  constructor(look: (id: string) => Promise<void>, atOnce: number) {
+  constructor(look: (id: string) => Promise<void>, urgency: (id: string) => number, atOnce: number) {
     this.#look = look;
+    this.#urgency = urgency;
     this.#atOnce = atOnce;
     this.#ended.promise.catch(() => {}); // whoever asks for it is told
   }
@@ -62,6 +64,12 @@ export class Schedule {
     return this.#pause === undefined ? 0 : Math.max(0, this.#pausedUntil - Date.now());
   }
 
+  /** So many side by side from now on; what is under way goes on. */
+  limit(atOnce: number): void {
+    this.#atOnce = atOnce;
+    this.#next();
+  }
+
   stop(): void {
     this.#stopped = true;
     for (const timer of [...this.#timers.values(), this.#pause]) clearTimeout(timer);
@@ -69,13 +77,25 @@ export class Schedule {
   }
 
   #next(): void {
-    for (const id of this.#due) {
-      if (this.#stopped || this.#pause !== undefined || this.#busy.size >= this.#atOnce) break;
-      if (!this.#busy.has(id)) void this.#begin(id);
+    while (!this.#stopped && this.#pause === undefined && this.#busy.size < this.#atOnce) {
+      const next = this.#mostUrgent();
+      if (next === undefined) break;
+      void this.#begin(next);
     }
     if (!this.#stopped || this.#busy.size > 0) return;
     if (this.#failure === undefined) this.#ended.resolve();
     else this.#ended.reject(this.#failure.error);
+  }
+
+  /** Of equals the one that came first. */
+  #mostUrgent(): string | undefined {
+    let most: { readonly id: string; readonly urgency: number } | undefined;
+    for (const id of this.#due) {
+      if (this.#busy.has(id)) continue;
+      const urgency = this.#urgency(id);
+      if (most === undefined || urgency > most.urgency) most = { id, urgency };
+    }
+    return most?.id;
   }
 
   async #begin(id: string): Promise<void> {

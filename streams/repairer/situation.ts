@@ -1,14 +1,26 @@
 import type { RepairerLog } from '../change-log.ts';
 import type { SystemUser } from '../customer-engagement.ts';
-import { domainName, sameName } from '../identity.ts';
+import { domainName, isUpn, sameName } from '../identity.ts';
 import type { Repair } from '../repair.ts';
 import type { Situation } from './decide.ts';
+import { type DoNotTouch, whyNotTouched } from './do-not-touch.ts';
+import { standsInFront } from './order.ts';
+
+/** Milliseconds after a change for which a server is thought to lag behind the directory at most. */
+const LAG_MILLISECONDS = 3_600_000;
 
 /** What is known besides the records. */
 interface Place {
   readonly log: Pick<RepairerLog, 'identity' | 'holder' | 'linkOfRecord'>;
   /** systemuserid of the service's own record. */
   readonly own: string;
+  readonly doNotTouch: DoNotTouch;
+  readonly withheld: Situation['withheld'];
+  /** Whether the settings allow one step where the account is on no record. */
+  readonly oneStep: boolean;
+  /** Every repair that has not ended, and the name that each record is to get. */
+  readonly open: readonly Repair[];
+  readonly targetOf: (repair: Repair) => string;
   /** Repairs whose records are on parking accounts, or are about to be. */
   readonly parked: readonly Repair[];
   /** The one that is kept for this repair, if there is one. */
@@ -22,7 +34,7 @@ interface Place {
  * @param records those found by systemuserid and by the names that matter
  */
 export function situationOf(repair: Repair, target: string, records: readonly SystemUser[], place: Place): Situation {
-  const { log, own, parked, parkingAccount } = place;
+  const { log, own, parked, parkingAccount, withheld } = place;
   const record = records.find((found) => found.systemuserid === repair.systemuserid);
   const holder = records.find(
     (found) =>
@@ -39,6 +51,11 @@ export function situationOf(repair: Repair, target: string, records: readonly Sy
     own,
     holder,
     exchanging: record && !repair.doubtful ? exchanging(repair, record.domainname, target, parked) : undefined,
+    inFront: standsInFront(repair, target, place.open, place.targetOf),
+    untouched: record && whyNotTouched(record, [repair.from, log.linkOfRecord(record.systemuserid)?.domainname ?? ''], place.doNotTouch),
+    withheld,
+    // A user whose name is a UPN may be one that no domain controller of the server knows: then there is nothing to be held.
+    oneStep: isUpn(repair.from) || (place.oneStep && repair.remap === true && record !== undefined && !sameName(record.domainname, target)),
     givenAway: record !== undefined && isGivenAway(repair, record, log),
     parkingAccount,
   };
@@ -50,11 +67,20 @@ function exchanging(repair: Repair, shown: string, target: string, parked: reado
     (other) =>
       other.systemuserid !== repair.systemuserid &&
       other.parkingAccount !== null &&
+      !hasWaitedInVain(other) &&
       (sameName(other.from, target) ||
         sameName(other.to, shown) ||
         other.objectGUID === repair.formerHolder ||
         other.formerHolder === repair.objectGUID),
   );
+}
+
+/**
+ * A server that refuses a name although it cannot lag any more wants the other record to give it up first. (It compares names, not
+ * accounts; none is known that does.)
+ */
+function hasWaitedInVain({ reason, times }: Repair): boolean {
+  return reason === 'not-in-directory-yet' && Date.now() - Date.parse(times.observed) > LAG_MILLISECONDS;
 }
 
 /** The record shows a name that neither it nor its account is known to have had, and that is somebody else's. */

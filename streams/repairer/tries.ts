@@ -13,7 +13,6 @@ const DELAYS: Partial<Record<RepairReason, Delay>> = {
   'not-in-directory-yet': { first: 2_000, longest: 300_000 },
   'privilege-missing': { first: 30_000, longest: 900_000 },
 };
-const AFTER_REFUSAL: Delay = { first: 30_000, longest: 900_000 };
 /** For waits that end when another repair goes on: the delay is only their safety net. */
 const UNTIL_ANOTHER_ENDS: Delay = { first: 1_000, longest: 30_000 };
 /** The longest wait in milliseconds that a Retry-After header is believed. */
@@ -34,8 +33,6 @@ interface Last {
  */
 export class Tries {
   readonly #last = new Map<string, Last>();
-  /** How often in a row the service's credentials were refused, whoever was to be repaired. */
-  #refusals = 0;
 
   times(systemuserid: string, obstacle: Obstacle): number {
     const last = this.#last.get(systemuserid);
@@ -55,18 +52,8 @@ export class Tries {
     this.#last.delete(systemuserid);
   }
 
-  /** The service's credentials were good. */
-  accepted(): void {
-    this.#refusals = 0;
-  }
-
   /** Milliseconds before the next try. */
   delay(reason: RepairReason, attempts: number, retryAfter: number): number {
     return Math.min(Math.max(backoff(attempts, DELAYS[reason] ?? UNTIL_ANOTHER_ENDS), retryAfter), LONGEST_WAIT);
-  }
-
-  /** Milliseconds before anybody is tried again. */
-  delayAfterRefusal(): number {
-    return backoff(++this.#refusals, AFTER_REFUSAL);
   }
 }

@@ -59,7 +59,14 @@ describe('topics', { concurrent: true }, () => {
     const partitions = Object.fromEntries(
       topics.map((topic) => [topic.name.slice(place.settings.topicPrefix.length), topic.partitions.length]),
     );
-    expect(partitions).toEqual({ 'identity-change': 3, 'identity-state': 3, 'identity-position': 1, 'ce-repair': 1, 'ce-link': 1, 'ce-request': 1 });
+    expect(partitions).toEqual({
+      'identity-change': 3,
+      'identity-state': 3,
+      'identity-position': 1,
+      'ce-repair': 1,
+      'ce-link': 1,
+      'ce-request': 1,
+    });
   });
 
   it('are refused when their settings would lose something, and the message says which and why', async () => {

@@ -204,7 +204,7 @@ describe('stopped by the caller', () => {
     await at.ce.close();
     expect((await written).failure).toBe('unknown-outcome');
     expect((await failing(write(at.ce))).failure).toBe('transient');
-    expect((await failing(collect(at.ce.all()))).failure).toBe('transient');
+    expect((await failing(collect(at.ce.all({})))).failure).toBe('transient');
   });
 });
 

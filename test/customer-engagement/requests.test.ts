@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { collect, failing, ID, json, pair, record, TOKEN } from './support.ts';
+import { BUSINESS_UNIT, collect, failing, ID, json, pair, record, TOKEN } from './support.ts';
 
 const OTHER = '00000000-0000-4000-8000-000000000000';
 const COMMON = { accept: 'application/json', 'odata-version': '4.0', 'odata-maxversion': '4.0', authorization: `Bearer ${TOKEN}` };
@@ -33,9 +33,18 @@ describe('find', () => {
       json(response, 200, { value: [record(), record({ systemuserid: OTHER, domainname: null, fullname: null })] }),
     );
     const found = await at.ce.find({ systemuserid: ID, domainNames: ["CORP\\o'brien", 'CORP\\a+b&c%d'] });
+    const profile = {
+      firstname: 'Ann',
+      lastname: 'Lee',
+      internalemailaddress: 'ann.lee@example.test',
+      employeeid: '',
+      businessunitid: BUSINESS_UNIT,
+      modifiedon: '2026-11-26T08:00:00Z',
+      mark: '',
+    };
     expect(found).toEqual([
-      { systemuserid: ID, domainname: 'CORP\\alee', fullname: 'Ann Lee', isdisabled: false, special: false },
-      { systemuserid: OTHER, domainname: '', fullname: '', isdisabled: false, special: false },
+      { ...profile, systemuserid: ID, domainname: 'CORP\\alee', fullname: 'Ann Lee', isdisabled: false, special: false },
+      { ...profile, systemuserid: OTHER, domainname: '', fullname: '', isdisabled: false, special: false },
     ]);
     expect(at.server.received).toHaveLength(1);
     const url = new URL(at.server.received[0]?.url ?? '', at.server.origin);
@@ -44,9 +53,21 @@ describe('find', () => {
       `systemuserid eq ${ID} or domainname eq 'CORP\\o''brien' or domainname eq 'CORP\\a+b&c%d'`,
     );
     expect(url.searchParams.get('$select')).toBe(
-      'systemuserid,domainname,fullname,isdisabled,applicationid,isintegrationuser,setupuser,accessmode',
+      'systemuserid,domainname,fullname,isdisabled,applicationid,isintegrationuser,setupuser,accessmode,firstname,lastname,internalemailaddress,employeeid,_businessunitid_value,modifiedon',
     );
     expect(at.server.received[0]?.headers).toMatchObject({ ...COMMON, 'if-none-match': 'null' });
+  });
+
+  test('reads the column that marks records too, whatever its type', async () => {
+    await using at = await pair(
+      (response) => json(response, 200, { value: [record({ new_sync: false }), record({ systemuserid: OTHER, new_sync: null })] }),
+      {
+        markColumn: 'new_sync',
+      },
+    );
+    const found = await at.ce.find({ systemuserid: ID, domainNames: [] });
+    expect(found.map(({ mark }) => mark)).toEqual(['false', '']);
+    expect(at.server.received[0]?.url).toContain('modifiedon,new_sync&');
   });
 
   test('gives a record once that several requests found', async () => {
@@ -95,7 +116,7 @@ describe('all', () => {
       const next = `http://${request.headers.host}/Contoso/api/data/v9.1/systemusers?$select=fullname&$skiptoken=${cookie}`;
       json(response, 200, { value: [record({ fullname: `page ${count}` })], ...(count === 1 ? { '@odata.nextLink': next } : {}) });
     });
-    const pages = await collect(at.ce.all());
+    const pages = await collect(at.ce.all({}));
     expect(pages.map((page) => page.map((user) => user.fullname))).toEqual([['page 1'], ['page 2']]);
     expect(at.server.received[1]?.url).toBe(`/Contoso/api/data/v9.1/systemusers?$select=fullname&$skiptoken=${cookie}`);
     for (const { headers } of at.server.received) expect(headers).toMatchObject({ ...COMMON, prefer: 'odata.maxpagesize=5000' });
@@ -106,17 +127,24 @@ describe('all', () => {
     const rows = [record(), record({ systemuserid: OTHER, isdisabled: null }), record({ accessmode: 'odd' }), 'nothing'];
     const warn = (warning: string) => warnings.push(warning);
     await using at = await pair((response) => json(response, 200, { value: rows }), { warn });
-    expect((await collect(at.ce.all())).flat()).toMatchObject([{ systemuserid: ID }, { systemuserid: OTHER, isdisabled: false }]);
+    expect((await collect(at.ce.all({}))).flat()).toMatchObject([{ systemuserid: ID }, { systemuserid: OTHER, isdisabled: false }]);
     expect(warnings).toEqual([expect.stringContaining('accessmode'), expect.stringContaining('contoso: set aside')]);
     const search = at.ce.find({ domainNames: ['CORP\\alee'] });
     expect(await failing(search)).toMatchObject({ failure: 'transient', message: expect.stringContaining('accessmode') });
+  });
+
+  test('asks for what was modified since', async () => {
+    await using at = await pair((response) => json(response, 200, { value: [] }));
+    await collect(at.ce.all({ since: '2026-11-26T08:00:00Z' }));
+    const url = new URL(at.server.received[0]?.url ?? '', at.server.origin);
+    expect(url.searchParams.get('$filter')).toBe('modifiedon ge 2026-11-26T08:00:00Z');
   });
 
   test('takes the next page only when it is asked for', async () => {
     await using at = await pair((response, request) => {
       json(response, 200, { value: [], '@odata.nextLink': `http://${request.headers.host}/contoso/api/data/v9.1/systemusers?p=2` });
     });
-    for await (const _ of at.ce.all()) break;
+    for await (const _ of at.ce.all({})) break;
     expect(at.server.received).toHaveLength(1);
   });
 
@@ -125,7 +153,7 @@ describe('all', () => {
       const next = `http://${request.headers.host}/contoso/api/data/v9.1/systemusers?p=${count % 2}`;
       json(response, 200, { value: [record()], '@odata.nextLink': next });
     });
-    expect(await failing(collect(at.ce.all()))).toMatchObject({ failure: 'transient' });
+    expect(await failing(collect(at.ce.all({})))).toMatchObject({ failure: 'transient' });
     expect(at.server.received).toHaveLength(3);
   });
 
@@ -146,7 +174,7 @@ describe('all', () => {
     await using at = await pair((response, request) => {
       json(response, 200, { value: [record()], '@odata.nextLink': link.replace('PORT', request.headers.host?.split(':')[1] ?? '') });
     });
-    expect(await failing(collect(at.ce.all()))).toMatchObject({ failure: 'transient' });
+    expect(await failing(collect(at.ce.all({})))).toMatchObject({ failure: 'transient' });
     expect(at.server.received).toHaveLength(1);
   });
 });

@@ -56,6 +56,13 @@ describe.each(['8.2', '9.0', '9.1'] as const)('against a strict server that spea
       fullname: 'Person 2',
       isdisabled: true,
       special: false,
+      firstname: '',
+      lastname: '',
+      internalemailaddress: '',
+      employeeid: '',
+      businessunitid: expect.stringMatching(/^[0-9a-f-]{36}$/),
+      modifiedon: expect.stringMatching(/^\d{4}-.*:\d\dZ$/),
+      mark: '',
     });
     expect(await at.control.requests()).toHaveLength(1);
     expect(await at.control.defects()).toEqual([]);
@@ -63,8 +70,17 @@ describe.each(['8.2', '9.0', '9.1'] as const)('against a strict server that spea
 
   test('all records, and which are special', async () => {
     const users: SystemUser[] = [];
-    for await (const page of at.ce.all()) users.push(...page);
+    for await (const page of at.ce.all({})) users.push(...page);
     expect(users).toHaveLength(SEED.length);
+    const now =
+      users
+        .map(({ modifiedon }) => modifiedon)
+        .toSorted()
+        .at(-1) ?? '';
+    const news: SystemUser[] = [];
+    for await (const page of at.ce.all({ since: now })) news.push(...page);
+    expect(news).toEqual(users.filter(({ modifiedon }) => modifiedon === now));
+    for await (const page of at.ce.all({ since: '2999-01-01T00:00:00Z' })) expect(page).toEqual([]);
     expect(users.filter(({ special }) => special).map(({ systemuserid }) => systemuserid)).toEqual([6, 7, 8, 9].map(id));
     expect(await at.control.defects()).toEqual([]);
   });
@@ -161,7 +177,7 @@ test('more records than fit on a page', async () => {
   await using at = await standIn('9.1', { 1: 'person1' }, seed);
   const sizes: number[] = [];
   const ids = new Set<string>();
-  for await (const page of at.ce.all()) {
+  for await (const page of at.ce.all({})) {
     sizes.push(page.length);
     for (const { systemuserid } of page) ids.add(systemuserid);
   }

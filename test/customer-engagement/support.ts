@@ -6,6 +6,7 @@ import { type CustomerEngagement, CustomerEngagementError } from '../../streams/
 import { type HttpServer, httpServer, type Script } from '../support/http-server.ts';
 
 export const ID = '9f1b0a6e-51c2-4c8e-9d55-0123456789ab';
+export const BUSINESS_UNIT = '0b0b0b0b-0000-4000-8000-0123456789ab';
 export const TOKEN = 'token-of-a-test-0123456789';
 
 export interface Pair extends AsyncDisposable {
@@ -54,6 +55,12 @@ export function record(columns: Record<string, unknown> = {}): Record<string, un
     isintegrationuser: false,
     setupuser: false,
     accessmode: 0,
+    firstname: 'Ann',
+    lastname: 'Lee',
+    internalemailaddress: 'ann.lee@example.test',
+    employeeid: null,
+    _businessunitid_value: BUSINESS_UNIT.toUpperCase(),
+    modifiedon: '2026-11-26T08:00:00Z',
     ...columns,
   };
 }

@@ -139,6 +139,7 @@ export class MemoryChangeLog implements ChangeLog {
       identity: (objectGUID) => known.identity(objectGUID),
       holder: (domain, name) => known.holder(domain, name),
       formerHolders: (domain, name) => known.formerHolders(domain, name),
+      identities: () => this.#identities(),
       get knownSequence() {
         return log.sequence;
       },
@@ -163,6 +164,7 @@ export class MemoryChangeLog implements ChangeLog {
     return {
       ...this.#accounts(),
       formerHolders: (domain, name) => this.known.formerHolders(domain, name),
+      identities: () => this.#identities(),
       organization: (name) => ({ ...this.#repairs(name), links: () => this.#links(name).filter(({ denied }) => !denied) }),
       [Symbol.asyncDispose]: async () => {},
     };
@@ -229,6 +231,10 @@ export class MemoryChangeLog implements ChangeLog {
       count: (domain) => this.#of(domain).length,
       objectGUIDs: (domain) => this.#of(domain),
     };
+  }
+
+  async *#identities(): AsyncGenerator<Identity[]> {
+    yield [...this.known.identities.values()];
   }
 
   /** The last one of each account. */

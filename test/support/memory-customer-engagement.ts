@@ -13,6 +13,13 @@ export interface MemoryRecord {
   fullname: string;
   isdisabled: boolean;
   special: boolean;
+  firstname: string;
+  lastname: string;
+  internalemailaddress: string;
+  employeeid: string;
+  businessunitid: string;
+  modifiedon: string;
+  mark: string;
   /** The account that it is mapped to: what decides who can log on, and what the Web API does not show. */
   objectGUID: string | undefined;
 }
@@ -26,6 +33,7 @@ export interface Call {
 /** What becomes of a call; `lost`: a write is done, its answer is not seen. */
 export type Fate = 'ok' | 'lost' | CustomerEngagementFailure;
 
+const BUSINESS_UNIT = '00000000-0000-4000-8000-00000000b0b0';
 const USER_ALREADY_EXISTS = 0x80041d2c;
 const OBJECT_NOT_FOUND = 0x80041d2a;
 export const CALLER_CANNOT_CHANGE_OWN_DOMAIN_NAME = 0x80044161;
@@ -45,6 +53,10 @@ export class MemoryCustomerEngagement {
   /** Told of each change that is made. */
   onWrite: (record: MemoryRecord, name: string) => void = () => {};
   readonly calls: Call[] = [];
+  /** Writes that were refused since the account was on a record. */
+  readonly refusals: { readonly systemuserid: string; readonly name: string }[] = [];
+  /** Refuses a name that another record shows, too: no server is known to do so. */
+  comparesNames = false;
   /** Writes that changed something. */
   readonly writes: { readonly systemuserid: string; readonly from: string; readonly to: string }[] = [];
   readonly #directory: MemoryDirectory;
@@ -62,6 +74,13 @@ export class MemoryCustomerEngagement {
       fullname: record.domainname,
       isdisabled: false,
       special: false,
+      firstname: '',
+      lastname: '',
+      internalemailaddress: '',
+      employeeid: '',
+      businessunitid: BUSINESS_UNIT,
+      modifiedon: now(),
+      mark: '',
       objectGUID: this.#directory.holder(name),
       ...record,
     };
@@ -108,7 +127,10 @@ export class MemoryCustomerEngagement {
       }
       return answer;
     };
-    const all = () => exchange({ operation: 'all', systemuserid: undefined, name: undefined }, () => this.records.map(shown));
+    const all = (since = '') =>
+      exchange({ operation: 'all', systemuserid: undefined, name: since }, () =>
+        this.records.filter(({ modifiedon }) => modifiedon >= since).map(shown),
+      );
     return {
       name,
       whoAmI: () => exchange({ operation: 'whoAmI', systemuserid: undefined, name: undefined }, () => this.own),
@@ -118,8 +140,8 @@ export class MemoryCustomerEngagement {
             .filter((record) => record.systemuserid === systemuserid || domainNames.some((asked) => sameName(asked, record.domainname)))
             .map(shown),
         ),
-      async *all() {
-        const records = await all();
+      async *all({ since }) {
+        const records = await all(since);
         while (records.length > 0) yield records.splice(0, 5);
       },
       setDomainName: (systemuserid, domainName) =>
@@ -136,18 +158,26 @@ export class MemoryCustomerEngagement {
     }
     if (record.special) throw new CustomerEngagementError('impossible', 'special user');
     if (sameName(record.domainname, domainName)) return record.domainname;
-    const [domain, name = ''] = domainName.split('\\');
-    const objectGUID = this.#view ? this.#view.get(name.toLowerCase()) : this.#directory.holder(name);
-    if (domain !== this.#directory.domain || objectGUID === undefined) {
+    const objectGUID = this.#resolve(domainName);
+    if (objectGUID === undefined) {
       throw new CustomerEngagementError('not-in-directory', `${domainName} is not known`, { code: OBJECT_NOT_FOUND });
     }
-    if (this.records.some((other) => other.objectGUID === objectGUID)) {
+    const isShown = this.comparesNames && this.records.some((other) => sameName(other.domainname, domainName));
+    if (isShown || this.records.some((other) => other.objectGUID === objectGUID)) {
+      this.refusals.push({ systemuserid, name: domainName });
       throw new CustomerEngagementError('held', 'already a user', { code: USER_ALREADY_EXISTS });
     }
     this.onWrite(record, domainName);
     this.writes.push({ systemuserid, from: record.domainname, to: domainName });
-    Object.assign(record, { domainname: domainName, objectGUID });
+    Object.assign(record, { domainname: domainName, objectGUID, modifiedon: now() });
     return domainName;
+  }
+
+  #resolve(userName: string): string | undefined {
+    if (userName.includes('@')) return this.#directory.holderOfUpn(userName);
+    const [domain, name = ''] = userName.split('\\');
+    if (domain !== this.#directory.domain) return undefined;
+    return this.#view ? this.#view.get(name.toLowerCase()) : this.#directory.holder(name);
   }
 
   async #travel(killed: AbortSignal): Promise<void> {
@@ -156,6 +186,11 @@ export class MemoryCustomerEngagement {
   }
 }
 
-function shown({ systemuserid, domainname, fullname, isdisabled, special }: MemoryRecord): SystemUser {
-  return { systemuserid, domainname, fullname, isdisabled, special };
+function shown({ objectGUID: _, ...record }: MemoryRecord): SystemUser {
+  return record;
+}
+
+/** The server's database keeps whole seconds. */
+function now(): string {
+  return new Date().toISOString().replace(/\.\d+Z$/, 'Z');
 }

@@ -133,6 +133,14 @@ export class MemoryDirectory {
   }
 
   /** objectGUID of the living account of this name. */
+  holderOfUpn(userPrincipalName: string): string | undefined {
+    const alive = [...this.#accounts.values()].filter((account) => !isDeleted(account));
+    const holder = alive.find(
+      (account) => String(attributeOf(account, 'userPrincipalName')).toLowerCase() === userPrincipalName.toLowerCase(),
+    );
+    return holder?.objectGUID;
+  }
+
   holder(sAMAccountName: string): string | undefined {
     for (const { objectGUID } of this.#accounts.values()) {
       if (this.nameOf(objectGUID)?.toLowerCase() === sAMAccountName.toLowerCase()) return objectGUID;

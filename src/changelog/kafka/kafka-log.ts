@@ -126,6 +126,7 @@ export class KafkaLog implements ChangeLog {
       identity: (objectGUID) => store.identity(objectGUID),
       holder: (domain, name) => store.holder(domain, name),
       formerHolders: (domain, name) => store.formerHolders(domain, name),
+      identities: () => store.identities(),
       get knownSequence() {
         return store.sequence;
       },

@@ -99,6 +99,7 @@ export class SqliteLog implements ChangeLog {
       identity: (objectGUID) => store.identity(objectGUID),
       holder: (domain, name) => store.holder(domain, name),
       formerHolders: (domain, name) => store.formerHolders(domain, name),
+      identities: () => store.identities(),
       get knownSequence() {
         return store.sequence;
       },

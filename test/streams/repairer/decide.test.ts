@@ -7,6 +7,16 @@ import { CALLER_CANNOT_CHANGE_OWN_DOMAIN_NAME } from '../../support/memory-custo
 import { guid } from '../../support/memory-directory.ts';
 import { type Account, DECISIONS, type Obstacle, REASONS, type Row, type Shows } from './decision-table.ts';
 
+const PROFILE = {
+  fullname: 'Ann Lee',
+  firstname: 'Ann',
+  lastname: 'Lee',
+  internalemailaddress: '',
+  employeeid: '',
+  businessunitid: '',
+  modifiedon: '',
+  mark: '',
+};
 const OWN = guid('record', 99);
 
 function aRepair(rest: Partial<Repair> = {}): Repair {
@@ -31,7 +41,7 @@ function aRepair(rest: Partial<Repair> = {}): Repair {
 }
 
 function aRecord(domainname: string, number = 1, special = false) {
-  return { systemuserid: guid('record', number), domainname, fullname: 'Ann Lee', isdisabled: false, special };
+  return { ...PROFILE, systemuserid: guid('record', number), domainname, isdisabled: false, special };
 }
 
 const NAMES: Record<Shows, string> = {
@@ -56,13 +66,17 @@ function situation(shows: Shows, account: Account, obstacle: Obstacle, told = aR
     exchanging: obstacle === 'exchanging record' ? aRepair({ systemuserid: guid('record', 3) }) : undefined,
     sharing:
       obstacle === 'another account' ? { objectGUID: guid('account', 2), domain: 'CORP', sAMAccountName: 'Ann', enabled: true } : undefined,
+    inFront: undefined,
+    untouched: undefined,
+    withheld: undefined,
+    oneStep: false,
     givenAway: shows === "another account's name",
     parkingAccount: obstacle === 'no parking account' ? undefined : 'CORP\\ns-park-01',
   };
 }
 
 function rowOf(decision: Decision): Row {
-  if (decision.step === 'park' || decision.step === 'name') return decision.step;
+  if (decision.step !== 'end' && decision.step !== 'wait') return decision.step;
   return decision.reason === null || decision.reason === 'names-agree' ? 'repaired or unneeded' : decision.reason;
 }
 

@@ -1,0 +1,371 @@
+import { delay, firstValueFrom, from, map, race } from 'rxjs';
+import type { RepairerLog } from '../change-log.ts';
+import { type CustomerEngagement, CustomerEngagementError, type SystemUser } from '../customer-engagement.ts';
+import { isUpn, sameName, userNameLike } from '../identity.ts';
+import { aborted } from '../operators.ts';
+import type { Repair, RepairReason } from '../repair.ts';
+import type { Breaker } from './breaker.ts';
+import { type ChangeWindow, opensIn } from './change-window.ts';
+import { type Decision, decide, type Situation } from './decide.ts';
+import type { DoNotTouch } from './do-not-touch.ts';
+import { linkOf } from './links.ts';
+import type { OpenRepairs } from './open-repairs.ts';
+import type { ParkingPool } from './parking.ts';
+import { meaningOf } from './repair-failures.ts';
+import type { Schedule } from './schedule.ts';
+import { situationOf } from './situation.ts';
+import { type Obstacle, Tries } from './tries.ts';
+
+/** Milliseconds after a stop in which it may still become certain that a parked record may be named. */
+const AFTER_STOP = 1_000;
+/** How long a parking account is left alone that Customer Engagement would not have. */
+const AVOID_MILLISECONDS = 30_000;
+/** Milliseconds from one look to the next at what only settings keep from being written. */
+const WITHHELD_MILLISECONDS = 3_600_000;
+
+export interface RepairsSettings {
+  readonly doNotTouch: DoNotTouch;
+  /** How many records are looked after side by side. */
+  readonly parallel: number;
+  /** When repairs may be begun; at any time without one. */
+  readonly changeWindow?: ChangeWindow | undefined;
+  /** Everything but the writes to Customer Engagement. */
+  readonly dryRun: boolean;
+  /** Whether a record whose new account is on no record is given its name at once. */
+  readonly oneStep: boolean;
+}
+
+/** What the steps of all repairs of one organization share. */
+export interface Workshop {
+  readonly ce: CustomerEngagement;
+  readonly log: RepairerLog;
+  readonly pool: ParkingPool;
+  /** systemuserid of the service's own record. */
+  readonly own: string;
+  readonly settings: RepairsSettings;
+  /** Lets what is under way come to a safe point, and begins nothing more. */
+  readonly stop: AbortSignal;
+  readonly repairs: OpenRepairs;
+  readonly schedule: Schedule;
+  readonly breaker: Breaker;
+}
+
+/**
+ * Takes the steps of repairs, one after the other for each record. What is to be done is decided anew before each step from what is
+ * true then; the journal only has to tell, after a crash, which records to look at and on which account they may be parked.
+ */
+export class Steps {
+  readonly #ce: CustomerEngagement;
+  readonly #log: RepairerLog;
+  readonly #pool: ParkingPool;
+  readonly #own: string;
+  readonly #settings: RepairsSettings;
+  readonly #stop: AbortSignal;
+  readonly #repairs: OpenRepairs;
+  readonly #schedule: Schedule;
+  readonly #breaker: Breaker;
+  /** Who waits until a parking account is free, and until another record is off its parking account or has given up its name. */
+  readonly #waiting = { account: new Set<string>(), other: new Set<string>() };
+  readonly #tries = new Tries();
+
+  constructor({ ce, log, pool, own, settings, stop, repairs, schedule, breaker }: Workshop) {
+    this.#ce = ce;
+    this.#log = log;
+    this.#pool = pool;
+    this.#own = own;
+    this.#settings = settings;
+    this.#stop = stop;
+    this.#repairs = repairs;
+    this.#schedule = schedule;
+    this.#breaker = breaker;
+  }
+
+  /** What was in the way of this record before says nothing any more. */
+  forget(systemuserid: string): void {
+    this.#tries.forget(systemuserid);
+  }
+
+  /** @returns whether the next step can be taken at once */
+  async take(systemuserid: string): Promise<boolean> {
+    const repair = this.#repairs.find(systemuserid);
+    if (repair === undefined) return false;
+    const early = repair.notBefore === null ? 0 : Date.parse(repair.notBefore) - Date.now();
+    if (early > 0) {
+      this.#schedule.wake(systemuserid, early);
+      return false;
+    }
+    this.#waiting.account.delete(systemuserid);
+    this.#waiting.other.delete(systemuserid);
+    const parkingAccount = this.#pool.take(repair);
+    if (parkingAccount === undefined && repair.parkingAccount === null && !this.#mayNeedNone(repair)) {
+      await this.#wait(systemuserid, 'no-parking-account-free', null);
+      return false;
+    }
+    try {
+      const target = this.#target(systemuserid);
+      const domainNames = parkingAccount === undefined ? [target] : [target, parkingAccount];
+      const records = await this.#ce.find({ systemuserid, domainNames }, this.#stop);
+      if (parkingAccount !== undefined && this.#isTaken(parkingAccount, systemuserid, records)) return true;
+      this.#breaker.answered({ written: false });
+      const record = records.find((found) => found.systemuserid === systemuserid);
+      if (record !== undefined) this.#note(systemuserid, record.domainname);
+      // From here to the first write to the journal nothing else can come in between.
+      return await this.#do(systemuserid, decide(this.#situation(systemuserid, parkingAccount, records)), record);
+    } catch (error) {
+      if (!(error instanceof CustomerEngagementError)) throw error;
+      await this.#failed(systemuserid, error);
+      return false;
+    }
+  }
+
+  async #do(systemuserid: string, decision: Decision, record: SystemUser | undefined): Promise<boolean> {
+    switch (decision.step) {
+      case 'end':
+        await this.end(systemuserid, decision, record);
+        return false;
+      case 'wait':
+        // Not on it, as was just read: nobody has to wait for this one.
+        this.#repairs.update(systemuserid, { parkingAccount: null });
+        await this.#wait(systemuserid, decision.reason, decision.message ?? null);
+        return false;
+      case 'park':
+        return !this.#stop.aborted && (await this.#park(systemuserid, decision, record?.domainname ?? ''));
+      case 'name':
+        return await this.#name(systemuserid, decision.to);
+      case 'direct':
+        return !this.#stop.aborted && (await this.#direct(systemuserid, decision.to, record?.domainname ?? ''));
+    }
+  }
+
+  #situation(systemuserid: string, parkingAccount: string | undefined, records: readonly SystemUser[]): Situation {
+    const parked = this.#pool.users().flatMap((user) => this.#repairs.find(user) ?? []);
+    const { doNotTouch, oneStep } = this.#settings;
+    const targetOf = (other: Repair) => this.#target(other.systemuserid);
+    const known = { log: this.#log, own: this.#own, open: this.#repairs.all, targetOf, parked, parkingAccount };
+    const place = { ...known, doNotTouch, oneStep, withheld: this.#withheld() };
+    return situationOf(this.#repairs.get(systemuserid), this.#target(systemuserid), records, place);
+  }
+
+  #withheld(): Situation['withheld'] {
+    const { dryRun, changeWindow } = this.#settings;
+    if (dryRun) return 'dry-run';
+    return changeWindow !== undefined && opensIn(changeWindow, Date.now()) > 0 ? 'change-window' : undefined;
+  }
+
+  /** Somebody else's record is on this parking account: another one may serve. */
+  #isTaken(parkingAccount: string, systemuserid: string, records: readonly SystemUser[]): boolean {
+    const users = records.filter(({ domainname }) => sameName(domainname, parkingAccount));
+    if (users.length === 0 || users.some((user) => user.systemuserid === systemuserid)) return false;
+    this.#pool.avoid(parkingAccount, AVOID_MILLISECONDS);
+    this.release(systemuserid);
+    return true;
+  }
+
+  /** What the journal could not know: an answer was lost, or the account was renamed again meanwhile. */
+  #note(systemuserid: string, shown: string): void {
+    const { parkingAccount, to } = this.#repairs.get(systemuserid);
+    const account = this.#pool.find(shown);
+    if (account !== undefined) {
+      this.#pool.keep(account, systemuserid);
+      this.#repairs.update(systemuserid, { parkingAccount: account });
+    } else if (parkingAccount !== null && sameName(shown, to) && !sameName(shown, this.#target(systemuserid))) {
+      // Named for a goal that has changed since: whoever has that name now, it was not given by somebody's hand.
+      this.#repairs.update(systemuserid, { from: shown });
+    }
+  }
+
+  async #park(systemuserid: string, { account, to }: { account: string; to: string }, shown: string): Promise<boolean> {
+    const { parked: _, ...times } = this.#repairs.get(systemuserid).times;
+    await this.#repairs.record(systemuserid, {
+      state: 'repairing',
+      reason: null,
+      message: null,
+      from: shown,
+      to,
+      parkingAccount: account,
+      notBefore: null,
+      times,
+    });
+    const mayWrite = await this.#mayWrite();
+    if (!mayWrite || this.#stop.aborted) return false;
+    if (this.#target(systemuserid) !== to) return true;
+    try {
+      await this.#write(systemuserid, account);
+    } catch (error) {
+      if (!(error instanceof CustomerEngagementError) || error.failure === 'unknown-outcome') throw error;
+      // Certainly nothing was written.
+      this.#repairs.update(systemuserid, { state: 'waiting', parkingAccount: null });
+      if (error.failure !== 'held' && error.failure !== 'not-in-directory') throw error;
+      // The account cannot serve now: another one may.
+      this.#pool.avoid(account, AVOID_MILLISECONDS);
+      this.release(systemuserid);
+      return true;
+    }
+    const repair = this.#repairs.get(systemuserid);
+    this.#tries.forget(systemuserid);
+    this.#repairs.update(systemuserid, { attempts: 0, times: { ...repair.times, parked: new Date().toISOString() } });
+    return this.#target(systemuserid) === to ? await this.#name(systemuserid, to) : true;
+  }
+
+  /** In one step; where the account is on a record after all, in two. */
+  async #direct(systemuserid: string, to: string, shown: string): Promise<boolean> {
+    this.release(systemuserid);
+    const intent = { state: 'repairing', reason: null, message: null, from: shown, to, parkingAccount: null, notBefore: null } as const;
+    await this.#repairs.record(systemuserid, intent);
+    if (!(await this.#mayWrite()) || this.#stop.aborted) return false;
+    if (this.#target(systemuserid) !== to) return true;
+    try {
+      await this.#write(systemuserid, to);
+    } catch (error) {
+      if (!(error instanceof CustomerEngagementError)) throw error;
+      if (error.failure === 'unknown-outcome') this.#repairs.update(systemuserid, { sent: true });
+      else this.#repairs.update(systemuserid, { state: 'waiting' });
+      if (error.failure !== 'held') throw error;
+      this.#repairs.update(systemuserid, { twoSteps: true });
+      return true;
+    }
+    return await this.#named(systemuserid, to);
+  }
+
+  async #name(systemuserid: string, to: string): Promise<boolean> {
+    if (this.#settings.dryRun) {
+      await this.#wait(systemuserid, 'dry-run', `would set it from its parking account to ${to}`);
+      return false;
+    }
+    const before = this.#repairs.get(systemuserid);
+    // Of one that shows the right name before it is parked too, the journal has to tell whether it was.
+    if (before.state !== 'repairing' || before.to !== to || before.remap) {
+      const parked = before.times.parked ?? new Date().toISOString();
+      const times = { ...before.times, parked };
+      await this.#repairs.record(systemuserid, { state: 'repairing', reason: null, message: null, to, notBefore: null, times });
+    }
+    if (!(await this.#mayWrite())) return false;
+    if (this.#target(systemuserid) !== to) return true;
+    try {
+      await this.#write(systemuserid, to);
+    } catch (error) {
+      const nothingWritten = error instanceof CustomerEngagementError && error.failure !== 'unknown-outcome';
+      // Renamed again meanwhile: no wonder that the name was refused.
+      if (nothingWritten && this.#target(systemuserid) !== to) return true;
+      throw error;
+    }
+    return await this.#named(systemuserid, to);
+  }
+
+  async #named(systemuserid: string, to: string): Promise<boolean> {
+    const repair = this.#repairs.get(systemuserid);
+    this.#tries.forget(systemuserid);
+    this.#repairs.update(systemuserid, { attempts: 0, times: { ...repair.times, named: new Date().toISOString() } });
+    // Renamed again meanwhile.
+    if (this.#target(systemuserid) !== to) return true;
+    await this.end(systemuserid, { state: 'repaired', reason: null }, { systemuserid, domainname: to });
+    return false;
+  }
+
+  /** Whether it is certain that nobody else repairs; false when that has not become certain by the time of a stop. @throws FencedError @throws LogError */
+  async #mayWrite(): Promise<boolean> {
+    const confirmed = from(this.#log.confirm()).pipe(map(() => true));
+    const stopped = aborted(this.#stop).pipe(
+      delay(AFTER_STOP),
+      map(() => false),
+    );
+    return await firstValueFrom(race(confirmed, stopped));
+  }
+
+  /** @throws CustomerEngagementError of kind 'unknown-outcome' also when the server's answer shows another name */
+  async #write(systemuserid: string, name: string): Promise<void> {
+    const shown = await this.#ce.setDomainName(systemuserid, name);
+    this.#breaker.answered({ written: true });
+    if (!sameName(shown, name)) {
+      throw new CustomerEngagementError('unknown-outcome', `${this.#ce.name}: the record shows ${shown} after ${name} was written`);
+    }
+  }
+
+  /** The repair has ended. @throws FencedError @throws LogError */
+  async end(
+    systemuserid: string,
+    { state, reason, message }: { state: 'repaired' | 'unneeded' | 'needs-person'; reason: RepairReason | null; message?: string },
+    record: Pick<SystemUser, 'systemuserid' | 'domainname'> | undefined,
+  ): Promise<void> {
+    const repair = this.#repairs.get(systemuserid);
+    const stillParked = record !== undefined && repair.parkingAccount !== null && sameName(record.domainname, repair.parkingAccount);
+    const by = this.#log.link(repair.objectGUID)?.by;
+    const link = record && { ...linkOf(this.#ce.name, repair.objectGUID, record), ...(by !== undefined && { by }) };
+    const links = state !== 'needs-person' && link !== undefined ? [link] : [];
+    const parkingAccount = stillParked ? repair.parkingAccount : null;
+    this.#tries.forget(systemuserid);
+    await this.#repairs.record(systemuserid, { state, reason, message: message ?? null, parkingAccount, notBefore: null }, links);
+    if (!stillParked) this.release(systemuserid);
+    this.#wakeWaiting(this.#waiting.other, this.#waiting.other.size);
+  }
+
+  /** @param obstacle what keeps it from going on, where that says more than the reason */
+  async #wait(
+    systemuserid: string,
+    reason: RepairReason,
+    message: string | null,
+    { obstacle = reason, retryAfter = 0 }: { obstacle?: Obstacle; retryAfter?: number | undefined } = {},
+  ): Promise<void> {
+    const repair = this.#repairs.get(systemuserid);
+    const attempts = this.#tries.failed(systemuserid, reason, obstacle);
+    const milliseconds = Math.max(this.#breaker.failed(systemuserid, reason), this.#delay(reason, attempts, retryAfter));
+    const mayBeParked = repair.parkingAccount !== null;
+    if (reason === 'no-parking-account-free') this.#waiting.account.add(systemuserid);
+    if (reason === 'names-exchanged' || reason === 'name-in-use') this.#waiting.other.add(systemuserid);
+    const notBefore = new Date(Date.now() + milliseconds).toISOString();
+    const to = mayBeParked ? repair.to : this.#target(systemuserid);
+    const recorded = this.#repairs.record(systemuserid, { state: 'waiting', reason, message, attempts, notBefore, to });
+    // Nothing is parked, and another repair may have the account meanwhile.
+    if (!mayBeParked) this.release(systemuserid);
+    this.#schedule.wake(systemuserid, milliseconds);
+    await recorded;
+  }
+
+  /** Milliseconds before the next try of this one. */
+  #delay(reason: RepairReason, attempts: number, retryAfter: number): number {
+    if (reason === 'dry-run') return WITHHELD_MILLISECONDS;
+    const { changeWindow } = this.#settings;
+    if (reason === 'change-window' && changeWindow !== undefined) return Math.min(opensIn(changeWindow, Date.now()), WITHHELD_MILLISECONDS);
+    return this.#tries.delay(reason, attempts, retryAfter);
+  }
+
+  async #failed(systemuserid: string, error: CustomerEngagementError): Promise<void> {
+    const repair = this.#repairs.get(systemuserid);
+    const attempts = this.#tries.times(systemuserid, error.failure);
+    const meaning = meaningOf(error, { attempts, formerHolder: repair.formerHolder });
+    if (meaning.step === 'wait') {
+      await this.#wait(systemuserid, meaning.reason, error.message, { obstacle: error.failure, retryAfter: error.retryAfter });
+      return;
+    }
+    const { parkingAccount } = repair;
+    const gone = error.failure === 'missing' || parkingAccount === null;
+    const record = gone ? undefined : { systemuserid, domainname: parkingAccount };
+    await this.end(systemuserid, { state: 'needs-person', reason: meaning.reason, message: error.message }, record);
+  }
+
+  /** Its parking account, if it had one, is free for another. */
+  release(systemuserid: string): void {
+    if (this.#pool.release(systemuserid)) this.#wakeWaiting(this.#waiting.account, 1);
+  }
+
+  /** Those who have waited longest look again. */
+  #wakeWaiting(waiting: Set<string>, howMany: number): void {
+    for (const systemuserid of [...waiting].slice(0, howMany)) {
+      waiting.delete(systemuserid);
+      this.#repairs.update(systemuserid, { notBefore: null });
+      this.#schedule.wake(systemuserid);
+    }
+  }
+
+  /** The name that the record is to get. */
+  #target(systemuserid: string): string {
+    const { objectGUID, from, to } = this.#repairs.get(systemuserid);
+    const identity = this.#log.identity(objectGUID);
+    return (identity && userNameLike(from, identity)) ?? to;
+  }
+
+  /** Where there is no parking account free it may still be told what is to be done, or done in one step. */
+  #mayNeedNone({ from, remap }: Repair): boolean {
+    return this.#settings.dryRun || isUpn(from) || remap === true;
+  }
+}

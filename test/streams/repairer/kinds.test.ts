@@ -1,0 +1,227 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { guid } from '../../support/memory-directory.ts';
+import { isNaming, MINUTE, once, passed, SECOND, started, World } from './repair-world.ts';
+
+beforeEach(() => {
+  vi.useFakeTimers({ now: Date.parse('2026-11-25T12:00:00Z') });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+const HOUR = 60 * MINUTE;
+
+describe('records that show a UPN', () => {
+  /** Its record shows the UPN of user 1. */
+  async function withUpn(settings: Partial<World['settings']> = {}): Promise<World> {
+    const world = new World({ users: 2 });
+    world.settings = settings;
+    world.directory.set(guid('account', 1), { userPrincipalName: 'user1@example.test' });
+    Object.assign(world.ce.get(guid('record', 1)), { domainname: 'User1@Example.test' });
+    world.publish();
+    world.start();
+    await passed(SECOND);
+    return world;
+  }
+
+  test('are linked by it, and get the new one, in two steps where the account is on the record', async () => {
+    const world = await withUpn();
+    expect(world.log.links.find(({ systemuserid }) => systemuserid === guid('record', 1))?.objectGUID).toBe(guid('account', 1));
+    world.directory.set(guid('account', 1), { userPrincipalName: 'ann@example.test' });
+    world.publish();
+    await passed(SECOND);
+    expect(world.shown(1)).toBe('ann@example.test');
+    expect(world.ce.calls.filter(({ operation }) => operation === 'set').map(({ name }) => name)).toEqual([
+      'ann@example.test',
+      'CORP\\ns-park-1',
+      'ann@example.test',
+    ]);
+    expect(world.repair(1)).toMatchObject({ state: 'repaired', from: 'User1@Example.test', to: 'ann@example.test', parkingAccount: null });
+    expect(world.breaches).toEqual([]);
+  });
+
+  test('get it in one step where the account is on no record, as for users of another domain', async () => {
+    const world = await withUpn();
+    world.ce.get(guid('record', 1)).objectGUID = undefined;
+    world.directory.set(guid('account', 1), { userPrincipalName: 'ann@example.test' });
+    world.publish();
+    await passed(SECOND);
+    expect(world.ce.writes.map(({ to }) => to)).toEqual(['ann@example.test']);
+    expect(world.repair(1)).toMatchObject({ state: 'repaired' });
+  });
+
+  test('a lost answer of the one step is resolved by asking (SPEC rule 8)', async () => {
+    const world = await withUpn();
+    world.ce.get(guid('record', 1)).objectGUID = undefined;
+    once(world, 'lost', isNaming);
+    world.directory.set(guid('account', 1), { userPrincipalName: 'ann@example.test' });
+    world.publish();
+    await passed(5 * SECOND);
+    expect(world.ce.writes.map(({ to }) => to)).toEqual(['ann@example.test']);
+    expect(world.repair(1)).toMatchObject({ state: 'repaired' });
+  });
+
+  test('do not care for another sAMAccountName, nor do others for another UPN', async () => {
+    const world = await withUpn();
+    world.rename(1, 'ann');
+    world.directory.set(guid('account', 2), { userPrincipalName: 'other@example.test' });
+    world.publish();
+    await passed(SECOND);
+    expect(world.ce.writes).toEqual([]);
+    expect(world.repair(1)).toMatchObject({ state: 'unneeded', reason: 'names-agree' });
+    expect(world.repair(2)).toBeUndefined();
+  });
+
+  test('need a person when the account has none any more', async () => {
+    const world = await withUpn();
+    world.directory.set(guid('account', 1), { userPrincipalName: null });
+    world.publish();
+    await passed(SECOND);
+    expect(world.repair(1)).toMatchObject({ state: 'needs-person', reason: 'upn-missing' });
+  });
+
+  test('are found by the former one, unless another account has it too', async () => {
+    const world = new World({ users: 2 });
+    Object.assign(world.ce.get(guid('record', 1)), { domainname: 'user1@example.test' });
+    world.directory.set(guid('account', 1), { userPrincipalName: 'user1@example.test' });
+    world.publish();
+    world.directory.set(guid('account', 1), { userPrincipalName: 'ann@example.test' });
+    world.publish();
+    world.start();
+    await passed(SECOND);
+    expect(world.shown(1)).toBe('ann@example.test');
+    expect(world.breaches).toEqual([]);
+  });
+
+  test('one that a person gave the other form of its name is right', async () => {
+    const world = await withUpn();
+    world.ce.get(guid('record', 1)).domainname = 'CORP\\ann';
+    world.rename(1, 'ann');
+    await passed(MINUTE);
+    expect(world.ce.writes).toEqual([]);
+    expect(world.repair(1)).toMatchObject({ state: 'unneeded', reason: 'names-agree' });
+  });
+});
+
+describe('an account that is deleted and made anew under its name', () => {
+  function recreate(world: World): string {
+    world.directory.delete(guid('account', 1));
+    world.publish();
+    const anew = world.directory.create({ sAMAccountName: 'user1' }) ?? '';
+    world.publish();
+    return anew;
+  }
+
+  test('is another account: a person has to say that it gets the record', async () => {
+    const world = await started();
+    recreate(world);
+    await passed(MINUTE);
+    expect(world.ce.writes).toEqual([]);
+    expect(world.repair(1)).toMatchObject({ state: 'needs-person', reason: 'account-recreated' });
+  });
+
+  test('gets it in two steps where the settings allow, since writing the name that is shown changes nothing', async () => {
+    const world = new World();
+    world.settings = { recreated: 'repair', oneStep: true };
+    world.start();
+    await passed(SECOND);
+    // The name agrees already, so this is no careless write.
+    world.ce.onSend = () => {};
+    const anew = recreate(world);
+    await passed(SECOND);
+    expect(world.ce.writes.map(({ to }) => to)).toEqual(['CORP\\ns-park-1', 'CORP\\user1']);
+    expect(world.ce.get(guid('record', 1)).objectGUID).toBe(anew);
+    expect(world.log.links.findLast(({ systemuserid, denied }) => systemuserid === guid('record', 1) && !denied)?.objectGUID).toBe(anew);
+    await passed(HOUR);
+    expect(world.ce.writes).toHaveLength(2);
+  });
+
+  test.each([1, 2, 3, 4, 5, 6, 7, 8])('whatever is interrupted, once (%i)', async (nth) => {
+    const world = new World({ parking: 1 });
+    world.settings = { recreated: 'repair' };
+    world.start();
+    await passed(SECOND);
+    world.ce.onSend = () => {};
+    let calls = 0;
+    world.ce.fate = () => {
+      if (++calls === nth) {
+        world.kill();
+        world.start();
+      }
+      return 'ok';
+    };
+    const anew = recreate(world);
+    await passed(HOUR);
+    expect(world.ce.get(guid('record', 1))).toMatchObject({ objectGUID: anew, domainname: 'CORP\\user1' });
+    expect(world.repair(1)).toMatchObject({ state: 'repaired' });
+  });
+});
+
+describe('what settings withhold', () => {
+  test.each([
+    ['a user name', { users: ['corp\\USER1'], businessUnits: [], values: [] }],
+    ['a systemuserid', { users: [guid('record', 1)], businessUnits: [], values: [] }],
+    ['a business unit', { users: [], businessUnits: [guid('record', 77)], values: [] }],
+    ['the value of a column', { users: [], businessUnits: [], column: 'new_sync', values: ['no'] }],
+  ])('is not touched, by %s', async (_, doNotTouch) => {
+    const world = new World({ users: 2 });
+    world.settings = { doNotTouch };
+    Object.assign(world.ce.get(guid('record', 1)), { mark: 'No', businessunitid: guid('record', 77) });
+    world.start();
+    await passed(SECOND);
+    world.rename(1, 'ann');
+    world.rename(2, 'bob');
+    await passed(SECOND);
+    expect(world.shown(1)).toBe('CORP\\user1');
+    expect(world.repair(1)).toMatchObject({ state: 'unneeded', reason: 'do-not-touch' });
+    expect(world.shown(2)).toBe('CORP\\bob');
+  });
+
+  test('who is parked is finished all the same (SPEC rule 7)', async () => {
+    const world = await started();
+    world.ce.fate = (call) => (isNaming(call) ? 'transient' : 'ok');
+    world.rename(1, 'ann');
+    await passed(SECOND);
+    world.kill();
+    const doNotTouch = { users: ['CORP\\user1'], businessUnits: [], values: [] };
+    const changeWindow = { days: ['sun' as const], from: '01:00', to: '02:00', timeZone: 'UTC' };
+    world.settings = { doNotTouch, changeWindow };
+    world.ce.fate = () => 'ok';
+    world.start();
+    await passed(MINUTE);
+    expect(world.shown(1)).toBe('CORP\\ann');
+  });
+
+  test('in a dry run everything is done but the writes, and a run in earnest does them', async () => {
+    const world = new World();
+    world.settings = { dryRun: true };
+    world.start();
+    await passed(SECOND);
+    world.rename(1, 'ann');
+    await passed(3 * HOUR);
+    expect(world.ce.calls.filter(({ operation }) => operation === 'set')).toEqual([]);
+    expect(world.repair(1)).toMatchObject({ state: 'waiting', reason: 'dry-run', message: 'would set CORP\\user1 to CORP\\ann' });
+    world.kill();
+    world.settings = {};
+    world.start();
+    await passed(SECOND);
+    expect(world.shown(1)).toBe('CORP\\ann');
+    world.expectRight();
+  });
+
+  test('outside its hours an organization waits; to the minute', async () => {
+    const world = new World();
+    world.settings = { changeWindow: { days: ['wed'], from: '22:00', to: '04:00', timeZone: 'Europe/Berlin' } };
+    world.start();
+    await passed(SECOND);
+    world.rename(1, 'ann');
+    await passed(MINUTE);
+    expect(world.repair(1)).toMatchObject({ state: 'waiting', reason: 'change-window' });
+    // It is 12:01 in UTC, 13:01 in Berlin.
+    await passed(8 * HOUR + 58 * MINUTE - 2 * SECOND);
+    expect(world.shown(1)).toBe('CORP\\user1');
+    await passed(2 * MINUTE);
+    expect(world.shown(1)).toBe('CORP\\ann');
+    world.expectRight();
+  });
+});
