@@ -1,15 +1,17 @@
 import { Command, CommanderError } from 'commander';
 import { stringify } from 'yaml';
 import packageJson from '../../package.json' with { type: 'json' };
-import { ConfigurationError, DEFAULT_FILES, FILE_VARIABLE, type Loaded, load } from '../config/load.ts';
-import { flagOf, OPTIONS, variableOf } from '../config/options.ts';
+import { ConfigurationError, DEFAULT_FILES, FILE_VARIABLE, load } from '../config/load.ts';
+import { OPTIONS } from '../config/options.ts';
 import { EXIT } from '../runtime/exit-codes.ts';
-import { createLogger } from '../runtime/logger.ts';
-import { changeLog } from '../runtime/parts.ts';
 import { printable } from '../runtime/printable.ts';
-import { exitCodeOf, type Roles, serve } from '../runtime/service.ts';
-import { acceptDeletions, compare, printDifferences } from './requests.ts';
-import { describeAsJson, describeStatus } from './status.ts';
+import { exitCodeOf } from '../runtime/service.ts';
+import { addDrift } from './commands/drift.ts';
+import { addLinks } from './commands/links.ts';
+import { addListening } from './commands/listening.ts';
+import { addRepairs } from './commands/repairs.ts';
+import { addServices } from './commands/services.ts';
+import type { Context } from './context.ts';
 
 /** @returns the exit code */
 export async function main(args: readonly string[]): Promise<number> {
@@ -25,56 +27,22 @@ export async function main(args: readonly string[]): Promise<number> {
     .showHelpAfterError('(add --help for what there is)')
     // A setting whose path is misspelt may be a secret.
     .configureOutput({ outputError: (text, write) => write(text.replaceAll(/(--[\w.]+)=[^\n]*/g, "$1'")) });
-  const loaded = (): Loaded => load({ file: program.opts<{ config?: string }>().config, environment: process.env, flags });
-  const service = (name: string, description: string, roles: Roles) => {
-    const command = program.command(name).description(description).addHelpText('after', settingsHelp());
-    if (roles.repair) command.option('--dry-run', 'do everything but write to Customer Engagement, and record what would be written');
-    command.action(async ({ dryRun = false }: { dryRun?: boolean }) => {
-      const { configuration } = loaded();
-      code = await serve(configuration, { ...roles, dryRun }, createLogger(configuration.logging));
-    });
+  const context: Context = {
+    load: () => load({ file: program.opts<{ config?: string }>().config, environment: process.env, flags }),
+    exitWith: (wanted) => {
+      code = wanted;
+    },
   };
-  service('run', 'listen and repair in one process', { listen: true, repair: true });
-  service('listen', 'watch the directories and write every change to the log', { listen: true, repair: false });
-  service('repair', 'repair user records as the log says', { listen: false, repair: true });
-  program
-    .command('status')
-    .description('show where the listeners stand and which repairs are open')
-    .option('--json', 'as JSON')
-    .action(async ({ json }: { json?: true }) => {
-      const { configuration } = loaded();
-      await using log = await changeLog(configuration, createLogger({ level: 'error', format: 'auto' }), { look: true });
-      const status = await log.status();
-      console.log(json ? describeAsJson(status) : describeStatus(status, log.name));
-    });
-  program
-    .command('compare')
-    .description('have the listener read everything and report what differs from what is known')
-    .option('--dry-run', 'only show what it would report: reads the directories itself and writes nothing')
-    .option('--naming-context <dn>', 'only this one, such as DC=corp,DC=example,DC=test')
-    .addHelpText('after', '\nWaits until a running listener has done it. Exit code 0, with --dry-run also where there are differences.')
-    .action(async ({ dryRun, namingContext }: { dryRun?: true; namingContext?: string }) => {
-      const { configuration } = loaded();
-      const logger = createLogger({ level: 'error', format: 'auto' });
-      await using log = await changeLog(configuration, logger, { look: true });
-      if (dryRun) await printDifferences(configuration, log, logger, namingContext);
-      else await compare(log, namingContext);
-    });
-  program
-    .command('accept-deletions')
-    .description('let the deletions pass that the listener withholds because there are so many')
-    .option('--naming-context <dn>', 'only of this one, such as DC=corp,DC=example,DC=test')
-    .action(async ({ namingContext }: { namingContext?: string }) => {
-      const { configuration } = loaded();
-      const logger = createLogger({ level: 'error', format: 'auto' });
-      await using log = await changeLog(configuration, logger, { look: true });
-      await acceptDeletions(log, namingContext);
-    });
+  addServices(program, context);
+  addListening(program, context);
+  addDrift(program, context);
+  addRepairs(program, context);
+  addLinks(program, context);
   program
     .command('config')
     .description('show the settings in effect, secrets masked, and where they come from')
     .action(() => {
-      const { effective, file, origins } = loaded();
+      const { effective, file, origins } = context.load();
       const others = [...origins].map(([path, origin]) => `# ${path} from ${origin}`);
       console.log([`# from ${file ?? 'no file'} and defaults`, ...others, stringify(effective).trimEnd()].join('\n'));
     });
@@ -121,24 +89,4 @@ function takeSettings(args: readonly string[]): Arguments {
     }
   }
   return { rest, flags, withoutValue };
-}
-
-function settingsHelp(): string {
-  const lines = OPTIONS.flatMap((option) => {
-    const name = option.secret ? variableOf(option.path) : flagOf(option.path);
-    const usual = option.default === undefined ? '' : ` (default: ${JSON.stringify(option.default)})`;
-    return [`  ${name}`, `      ${option.description}${usual}`];
-  });
-  return [
-    '',
-    'Settings, as flags; N is a place in a list, from 0, and lists of plain values are written with commas, those of DNs with semicolons.',
-    `All but secrets can also stand in the file, by their path, and everything in the environment: ${flagOf(['log', 'kafka', 'topicPrefix'])} is ${variableOf(['log', 'kafka', 'topicPrefix'])}.`,
-    'Flags go before the environment, that before the file.',
-    '',
-    ...lines,
-    '',
-    `Exit codes: ${Object.entries(EXIT)
-      .map(([name, value]) => `${value} ${name}`)
-      .join(', ')}`,
-  ].join('\n');
 }

@@ -89,13 +89,16 @@ export class OpenRepairs {
         ? own
         : {
             ...newRepair(link, { eventId: `${objectGUID}-${sequence}`, sequence, observed: now }),
+            // What was last seen, since the record may have been given to somebody else by hand; unless it has another form now.
             ...(parkingAccount === null
-              ? { from: domainname }
+              ? { from: isUpn(domainname) ? domainname : link.domainname }
               : { from: last?.from ?? link.domainname, to: last?.to ?? '', parkingAccount }),
           };
     const state = begun.state === 'repairing' ? 'repairing' : 'waiting';
     const again = { state, reason: null, message: null, attempts: 0, notBefore: null, ...(remap && { remap }) } as const;
-    const repair = { ...begun, sequence: Math.max(begun.sequence, sequence), ...again };
+    const identity = this.#log.identity(objectGUID);
+    const to = begun.parkingAccount === null ? ((identity && userNameLike(begun.from, identity)) ?? begun.to) : begun.to;
+    const repair = { ...begun, to, sequence: Math.max(begun.sequence, sequence), ...again };
     this.#open.set(systemuserid, repair);
     return repair;
   }

@@ -11,6 +11,7 @@ import type { Logger } from '../runtime/logger.ts';
 import { storyOf } from '../runtime/narrator.ts';
 import { directorySources, readingSettings } from '../runtime/parts.ts';
 import { printable } from '../runtime/printable.ts';
+import { CommandError } from './context.ts';
 
 /** Commands that ask something of whoever listens, by way of the log. */
 
@@ -19,16 +20,11 @@ const LOOK_EVERY = 1_000;
 /** Milliseconds without a listener after which that is said. */
 const SAY_AFTER = 15_000;
 
-/** What cannot be asked; the message says what to do. */
-export class RequestError extends Error {
-  override readonly name = 'RequestError';
-}
-
-/** Asks the listener to read everything and compare, and waits until it has. @throws RequestError */
+/** Asks the listener to read everything and compare, and waits until it has. @throws CommandError */
 export async function compare(log: ChangeLog, namingContext: string | undefined): Promise<void> {
   const { positions, sequence } = await log.status();
   const chosen = choose(positions, namingContext);
-  if (chosen.length === 0) throw new RequestError('No listener has read a directory to its end yet: nothing to compare with');
+  if (chosen.length === 0) throw new CommandError('No listener has read a directory to its end yet: nothing to compare with');
   const requests = await ask(log, chosen, 'compare');
   const served = await untilServed(log, requests);
   for (const { namingContext: context, compared } of served) {
@@ -38,7 +34,7 @@ export async function compare(log: ChangeLog, namingContext: string | undefined)
   if (now.sequence > sequence) console.log(`the events ${sequence + 1} to ${now.sequence} of the log were written meanwhile`);
 }
 
-/** Lets the deletions pass that are withheld, and waits until they are reported. @throws RequestError */
+/** Lets the deletions pass that are withheld, and waits until they are reported. @throws CommandError */
 export async function acceptDeletions(log: ChangeLog, namingContext: string | undefined): Promise<void> {
   const { positions } = await log.status();
   const chosen = choose(positions, namingContext).filter(({ withheld }) => withheld !== undefined);
@@ -47,7 +43,7 @@ export async function acceptDeletions(log: ChangeLog, namingContext: string | un
     return;
   }
   if (chosen.length > 1 && namingContext === undefined) {
-    throw new RequestError(`Say which with --naming-context: ${chosen.map((position) => position.namingContext).join(' or ')}`);
+    throw new CommandError(`Say which with --naming-context: ${chosen.map((position) => position.namingContext).join(' or ')}`);
   }
   for (const { namingContext: context, withheld } of chosen) {
     console.log(`${context}: accepting ${withheld?.deletions} deletions, withheld since ${withheld?.since}`);
@@ -56,7 +52,7 @@ export async function acceptDeletions(log: ChangeLog, namingContext: string | un
   for (const { namingContext: context, withheld } of served) {
     if (withheld === undefined) console.log(`${context}: they are reported`);
     else
-      throw new RequestError(
+      throw new CommandError(
         `${context}: there are ${withheld.deletions} by now, other ones: look again with "namesake compare --dry-run"`,
       );
   }
@@ -103,13 +99,13 @@ export async function printDifferences(
 function choose(positions: readonly Position[], namingContext: string | undefined): Position[] {
   const chosen = positions.filter(isOf(namingContext));
   if (chosen.length > 0 || namingContext === undefined) return chosen;
-  throw new RequestError(`No listener has read ${namingContext} yet; there is ${namesOf(positions)}`);
+  throw new CommandError(`No listener has read ${namingContext} yet; there is ${namesOf(positions)}`);
 }
 
 function chosenFrom(sessions: readonly DirectorySession[], namingContext: string | undefined): DirectorySession[] {
   const chosen = sessions.filter(isOf(namingContext));
   if (chosen.length > 0) return chosen;
-  throw new RequestError(`None of the directories is of ${namingContext}; there is ${namesOf(sessions)}`);
+  throw new CommandError(`None of the directories is of ${namingContext}; there is ${namesOf(sessions)}`);
 }
 
 function isOf(wanted: string | undefined): (one: { readonly namingContext: string }) => boolean {
