@@ -1,9 +1,10 @@
 // Sets up what is missing, then runs a command with this project's own Node and tools first in PATH.
 //
-//   node infra/setup.mjs [--need directory] [--need broker] [--want broker] [-- COMMAND ARGUMENTS...]
+//   node infra/setup.mjs [--need directory] [--need broker] [--want broker] [--need kerberos] [-- COMMAND ARGUMENTS...]
 //
 // --need directory  Debian packages for a domain controller and the clients that look into it
 // --need broker     Java, and Kafka's jars by Maven
+// --need kerberos   the npm package kerberos, what it is compiled with, and a web server that takes tickets
 // --want broker     the same, but goes on without; COMMAND finds `ready` or `missing` in TESTBED_BROKER
 //
 // npm packages are always set up. Plain JavaScript without dependencies: whatever Node starts it, nothing is installed yet.
@@ -18,7 +19,9 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const POM = join(ROOT, 'infra/broker/pom.xml');
 const CACHE = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'namesake');
 const DIRECTORY_PACKAGES = 'samba samba-ad-provision samba-dsdb-modules winbind ldb-tools python3-samba ldap-utils kcat openssl'.split(' ');
-const USAGE = 'usage: node infra/setup.mjs [--need directory] [--need broker] [--want broker] [-- COMMAND ARGUMENTS...]';
+const KERBEROS_PACKAGES = 'libkrb5-dev g++ make python3 apache2-bin libapache2-mod-auth-gssapi'.split(' ');
+const USAGE =
+  'usage: node infra/setup.mjs [--need directory] [--need broker] [--want broker] [--need kerberos] [-- COMMAND ARGUMENTS...]';
 const SHOWN_LINES = 12;
 const EXIT_SETUP = 1;
 const EXIT_USAGE = 2;
@@ -46,10 +49,10 @@ function isExecutable(path) {
 function parse(args) {
   const end = args.indexOf('--');
   const options = end < 0 ? args : args.slice(0, end);
-  const wishes = { directory: undefined, broker: undefined, command: end < 0 ? [] : args.slice(end + 1) };
+  const wishes = { directory: undefined, broker: undefined, kerberos: undefined, command: end < 0 ? [] : args.slice(end + 1) };
   for (let index = 0; index < options.length; index += 2) {
     const [how, what] = [options[index], options[index + 1]];
-    const known = (how === '--need' && (what === 'directory' || what === 'broker')) || (how === '--want' && what === 'broker');
+    const known = (how === '--need' && ['directory', 'broker', 'kerberos'].includes(what)) || (how === '--want' && what === 'broker');
     if (!known) {
       process.stderr.write(`${USAGE}\n`);
       process.exit(options.includes('--help') ? 0 : EXIT_USAGE);
@@ -167,6 +170,19 @@ function jarsDirectory() {
   return join(CACHE, `broker-${hash.slice(0, 16)}`);
 }
 
+const kerberosIsBuilt = () => existsSync(join(ROOT, 'node_modules/kerberos/build/Release/kerberos.node'));
+
+/** It is optional for npm, which goes on without it where it cannot be compiled. */
+async function setUpKerberos() {
+  await setUpPackages();
+  if (!kerberosIsBuilt()) {
+    throw new Missing(
+      'the npm package kerberos was not compiled: npm rebuild kerberos --foreground-scripts says why.\n' +
+        'It needs the C++ headers of Node beside libkrb5-dev (npm fetches them, or finds them by its setting nodedir).',
+    );
+  }
+}
+
 const brokerIsReady = () => existsSync(jarsDirectory()) && found('java');
 
 async function setUpBroker() {
@@ -223,13 +239,22 @@ async function setUp(wishes) {
   const packages = packagesAreStale();
   const directory = wishes.directory !== undefined && (await directoryGaps()).length > 0;
   const broker = wishes.broker !== undefined && !brokerIsReady();
-  if (!packages && !directory && !broker) {
+  const kerberosPackages = wishes.kerberos === undefined ? [] : await missingPackages(KERBEROS_PACKAGES);
+  const kerberos = kerberosPackages.length > 0 || (wishes.kerberos !== undefined && !kerberosIsBuilt());
+  if (!packages && !directory && !broker && !kerberos) {
     return wishes.broker !== undefined;
   }
   const release = await lock();
   // Asked again: the run that was waited for has mostly done the work.
+  const absent = kerberos ? await missingPackages(KERBEROS_PACKAGES) : [];
+  if (absent.length > 0) {
+    await installPackages(absent, 'Kerberos needs its headers, a compiler, and a web server to log on to');
+  }
   if (packages && packagesAreStale()) {
     await setUpPackages();
+  }
+  if (kerberos && !kerberosIsBuilt()) {
+    await setUpKerberos();
   }
   const gaps = directory ? await directoryGaps() : [];
   if (gaps.length > 0) {

@@ -35,6 +35,10 @@ export const Config = z
     dialect: z.enum(['8.2', '9.0', '9.1']).default('9.1'),
     token: z.string().min(1).optional(),
     basic: z.strictObject({ user: z.string().min(1), password: z.string() }).optional(),
+    /** NTLM logons of this user, checked by a helper that speaks as those of Squid do; one process for each connection. */
+    windows: z.strictObject({ user: z.string().min(1), helper: z.array(z.string()).min(1) }).optional(),
+    /** A proxy that has checked who asks: it sends the user as X-Remote-User, and this as X-Proxy-Secret. */
+    proxy: z.strictObject({ user: z.string().min(1), secret: z.string().min(16) }).optional(),
     /** systemuserid of the service's own record. */
     caller: z.guid().transform((id) => id.toLowerCase()),
     directory: DirectorySettings,

@@ -1,11 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as wait } from 'node:timers/promises';
 import { ApiError, errorBody } from './api-error.ts';
-import { type Accepted, challenge, identify } from './credentials.ts';
+import { type Accepted, challenge, identifiedByProxy, identify } from './credentials.ts';
 import { type Answer, json, type Organization } from './exchange.ts';
 import type { Injected, InjectedFaults } from './injected-faults.ts';
 import type { Defect, DefectKind, Traffic } from './traffic.ts';
 import { callApi, page } from './web-api.ts';
+import { WindowsLogons } from './windows-logon.ts';
 
 /** Longest body that is read. */
 const LARGEST_BODY = 1 << 20;
@@ -16,6 +17,7 @@ export class Front {
   readonly #accepted: Accepted;
   readonly #faults: InjectedFaults;
   readonly #traffic: Traffic;
+  readonly #windows: WindowsLogons | undefined;
   /** Records that a write is in work for. */
   readonly #writing = new Map<string, number>();
 
@@ -24,12 +26,13 @@ export class Front {
     this.#accepted = accepted;
     this.#faults = faults;
     this.#traffic = traffic;
+    this.#windows = accepted.windows && new WindowsLogons(accepted.windows);
   }
 
   async serve(request: IncomingMessage, response: ServerResponse, scheme: 'http' | 'https'): Promise<void> {
     const arrived = performance.timeOrigin + performance.now();
     const { method = '', url = '', headers } = request;
-    const who = identify(this.#accepted, headers.authorization);
+    const { who, token } = await this.#identify(request);
     const defects: Defect[] = [];
     const defect = (kind: DefectKind, detail: string): void => {
       defects.push({ time: new Date(arrived).toISOString(), method, path: url, kind, detail });
@@ -66,7 +69,7 @@ export class Front {
       const origin = `${scheme}://${headers.host ?? 'localhost'}`;
       const result =
         who === undefined
-          ? { answer: challenge(this.#accepted, origin), code: null }
+          ? { answer: challenge(this.#accepted, origin, token), code: null }
           : body === undefined
             ? {
                 answer: page(413, 'Request Entity Too Large', 'The page was not displayed because the request entity is too large.'),
@@ -81,6 +84,15 @@ export class Front {
     } finally {
       release();
     }
+  }
+
+  /** @returns the next token too, in the middle of a handshake */
+  async #identify({ headers, socket }: IncomingMessage): Promise<{ who?: string | undefined; token?: string }> {
+    const known = identifiedByProxy(this.#accepted, headers) ?? identify(this.#accepted, headers.authorization);
+    if (known !== undefined || this.#windows === undefined) return { who: known };
+    const [, message] = /^NTLM ([A-Za-z0-9+/=]+)$/.exec(headers.authorization ?? '') ?? [];
+    const verdict = await this.#windows.judge(socket, message);
+    return verdict === 'refused' ? {} : verdict;
   }
 
   /** Does what an injected fault asks for instead of answering. */

@@ -30,6 +30,8 @@ export interface BedOptions {
   readonly secondForest?: boolean;
   /** Default false; needs the directory. */
   readonly customerEngagement?: boolean;
+  /** Whether CE takes NTLM logons too, which the domain controller checks. Default false. */
+  readonly windowsLogon?: boolean;
   /** How many bulk users have CE records. Default: all. */
   readonly linked?: number;
   /** Told when a part answers, with the milliseconds it took. */
@@ -171,7 +173,14 @@ async function startParts(
     return await start(await Broker.prepare({ path: join(path, 'broker'), address, count, securedBy }), 'broker');
   };
   const startCorp = async (corp: NonNullable<Seats['corp']>) => {
-    const controllers = await prepareControllers({ path, authority, plan: CORP, users, seats: corp });
+    const controllers = await prepareControllers({
+      path,
+      authority,
+      plan: CORP,
+      users,
+      seats: corp,
+      winbind: options.windowsLogon ?? false,
+    });
     const all = allOf(controllers);
     const starts = all.map((controller) => start(controller, all.length === 1 ? 'directory' : controller.name));
     (await Promise.allSettled(starts)).map(started);
@@ -183,7 +192,8 @@ async function startParts(
     return await start(directories[0], 'second forest');
   };
   const startCrm = async (directory: Directory) => {
-    const place = { path: join(path, 'customer-engagement'), address, authority, directory, linked };
+    const windowsLogon = options.windowsLogon ?? false;
+    const place = { path: join(path, 'customer-engagement'), address, authority, directory, linked, windowsLogon };
     return await start(await CustomerEngagement.prepare(place), 'customer engagement');
   };
   const starting = seats.corp && startCorp(seats.corp);

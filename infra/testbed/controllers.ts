@@ -26,6 +26,8 @@ export interface ControllersOptions {
   /** Bulk users besides the people. */
   readonly users: number;
   readonly seats: readonly [LocatedSeat, ...LocatedSeat[]];
+  /** Whether they check NTLM logons for others. Default false. */
+  readonly winbind?: boolean;
 }
 
 export type LocatedSeat = Seat & { readonly address: string };
@@ -58,13 +60,20 @@ function seat(name: string, folder: string, readOnly: boolean, ports: readonly n
 }
 
 /** Everything up to the start: database files, names, certificates, configuration. */
-export async function prepareControllers({ path, authority, plan, users, seats }: ControllersOptions): Promise<Controllers> {
+export async function prepareControllers({
+  path,
+  authority,
+  plan,
+  users,
+  seats,
+  winbind = false,
+}: ControllersOptions): Promise<Controllers> {
   const [first, ...others] = seats;
   const place = ({ folder }: Seat) => join(path, folder, 'domain');
   const members = [first.member, ...others.map(({ member }) => member)] as const;
   const content = await placeDomain({ plan, users, members }, [place(first), ...others.map(place)]);
   const site = others.length === 0 ? undefined : await siteOf(join(path, 'site'), plan, seats, place(first));
-  const shared = { authority, plan, content, passwords: join(place(first), 'passwords'), ...(site && { site }) };
+  const shared = { authority, plan, content, winbind, passwords: join(place(first), 'passwords'), ...(site && { site }) };
   const prepare = (seat: LocatedSeat) => Directory.prepare({ ...seat, ...shared, path: join(path, seat.folder) });
   const [directory, ...more] = await Promise.all([prepare(first), ...others.map(prepare)]);
   return {

@@ -15,6 +15,8 @@ export interface CustomerEngagementOptions {
   readonly directory: Directory;
   /** How many bulk users have a record, beginning with the first. */
   readonly linked: number;
+  /** Whether it takes NTLM logons, and those that a proxy has checked. */
+  readonly windowsLogon: boolean;
 }
 
 interface Seed {
@@ -44,8 +46,17 @@ export class CustomerEngagement extends ManagedProcess {
   readonly token: string;
   readonly tokenFile: string;
   readonly requestLog: string;
+  /** Shows that a request comes from a proxy that has checked who asks. */
+  readonly proxySecret: string;
 
-  private constructor(options: CustomerEngagementOptions, config: string, requestLog: string, token: string, tokenFile: string) {
+  private constructor(
+    options: CustomerEngagementOptions,
+    config: string,
+    requestLog: string,
+    token: string,
+    tokenFile: string,
+    proxySecret: string,
+  ) {
     super({
       name: 'customer engagement',
       command: process.execPath,
@@ -66,6 +77,7 @@ export class CustomerEngagement extends ManagedProcess {
     this.requestLog = requestLog;
     this.token = token;
     this.tokenFile = tokenFile;
+    this.proxySecret = proxySecret;
   }
 
   /** The systemuserid of the record that was seeded for this account. */
@@ -76,7 +88,8 @@ export class CustomerEngagement extends ManagedProcess {
 
   /** Everything up to the start, which has to wait for the directory: seeded names are looked up there. */
   static async prepare(options: CustomerEngagementOptions): Promise<CustomerEngagement> {
-    const { path, address, authority, directory, linked } = options;
+    const { path, address, authority, directory, linked, windowsLogon } = options;
+    const proxySecret = randomBytes(16).toString('hex');
     await mkdir(path, { recursive: true, mode: 0o700 });
     const certificate = await authority.issue(`crm-${address}`, ['crm.example.test', 'localhost', address, '127.0.0.1']);
     const tokenFile = join(path, 'token');
@@ -92,6 +105,10 @@ export class CustomerEngagement extends ManagedProcess {
       organization: ORGANIZATION,
       token,
       basic: { user: `${directory.netbios}\\${LISTENER}`, password: directory.service.password },
+      ...(windowsLogon && {
+        windows: { user: `${directory.netbios}\\${LISTENER}`, helper: directory.logonHelper },
+        proxy: { user: `${LISTENER}@${directory.realm}`, secret: proxySecret },
+      }),
       caller: CustomerEngagement.idOf(LISTENER),
       directory: {
         url: directory.url,
@@ -104,7 +121,7 @@ export class CustomerEngagement extends ManagedProcess {
       seed: seeds(directory, linked),
     };
     await writeFile(config, JSON.stringify(content, null, 2), { mode: 0o600 });
-    return new CustomerEngagement(options, config, requestLog, token, tokenFile);
+    return new CustomerEngagement(options, config, requestLog, token, tokenFile, proxySecret);
   }
 }
 

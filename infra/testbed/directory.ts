@@ -31,6 +31,8 @@ export interface DirectoryOptions {
   readonly passwords: string;
   /** Absent: it is alone. */
   readonly site?: Site;
+  /** Whether it checks NTLM logons for others. Default false. */
+  readonly winbind?: boolean;
 }
 
 const PROBE = 2_000;
@@ -90,13 +92,16 @@ export class Directory extends ManagedProcess {
 
   /** Everything up to the start, but for the database files: certificate and configuration. */
   static async prepare(options: DirectoryOptions): Promise<Directory> {
-    const { path, address, authority, plan, member, site } = options;
+    const { path, address, authority, plan, member, site, winbind = false } = options;
     await mkdir(path, { recursive: true, mode: 0o700 });
     const certificate = await authority.issue(`dc-${address}`, [fullName(member, plan), plan.realm.toLowerCase(), address]);
     const tls = { ...certificate, caFile: authority.caFile };
     const accounts = await Promise.all([accountOf(options, ADMINISTRATOR), accountOf(options, LISTENER), accountOf(options, LOOKUP)]);
     const partners = site?.partnersOf(address);
-    await writeFile(join(path, 'smb.conf'), smbConf({ path, address, ...member, domain: plan, tls, ...(partners && { partners }) }));
+    await writeFile(
+      join(path, 'smb.conf'),
+      smbConf({ path, address, ...member, domain: plan, tls, winbind, ...(partners && { partners }) }),
+    );
     await writeFile(join(path, 'krb5.conf'), krb5Conf(plan.realm, partners?.kdcs ?? [address]));
     return new Directory(options, accounts);
   }
@@ -104,6 +109,30 @@ export class Directory extends ManagedProcess {
   /** The account of one of the people. */
   async account(sAMAccountName: string): Promise<Account> {
     return await this.#account(sAMAccountName);
+  }
+
+  /**
+   * The command that checks the NTLM logon of one connection for a server, as a helper of Squid would (`YR`, `TT`, `KK`, `AF`, `NA`). The
+   * library that it uses looks for winbind in one place of the machine only, so that place is this domain controller's there.
+   */
+  get logonHelper(): readonly string[] {
+    const socket = join(this.#database, 'run', 'winbindd');
+    const script =
+      'mkdir -p /run/samba/winbindd && mount --bind "$0" /run/samba/winbindd && exec ntlm_auth --helper-protocol=squid-2.5-ntlmssp --configfile="$1"';
+    return ['unshare', '--mount', 'sh', '-c', script, socket, this.smbConfFile];
+  }
+
+  /** Gives an account a service principal name, and writes its keytab, with AES keys only. */
+  async keytab(sAMAccountName: string, file: string, spn?: string): Promise<void> {
+    const samba = async (...args: string[]) => await run('samba-tool', [...args, '-s', this.smbConfFile]);
+    if (spn !== undefined) await samba('spn', 'add', spn, sAMAccountName);
+    const aes = `dn: ${(await samba('user', 'show', sAMAccountName, '--attributes=dn')).replace(/^dn: /, '').trim()}`;
+    await run(
+      'ldbmodify',
+      ['-H', join(this.#database, 'private', 'sam.ldb')],
+      `${aes}\nchangetype: modify\nreplace: msDS-SupportedEncryptionTypes\nmsDS-SupportedEncryptionTypes: 24\n`,
+    );
+    await samba('domain', 'exportkeytab', file, `--principal=${spn ?? `${sAMAccountName}@${this.realm}`}`);
   }
 
   /** Keeps a copy of its database under this name. It is down meanwhile, and afterwards up if it was. */

@@ -17,6 +17,8 @@ export interface SambaOptions {
   readonly readOnly: boolean;
   /** Absent: it is alone. */
   readonly partners?: Partners;
+  /** Whether it checks NTLM logons for others. */
+  readonly winbind?: boolean;
 }
 
 /** What a domain controller has to know of the others of its domain. */
@@ -32,10 +34,11 @@ export const DIRECTORY_PORTS: readonly number[] = [88, 389, 464, 636, 3268, 3269
 export const REPLICATION_PORTS: readonly number[] = [...DIRECTORY_PORTS, 135];
 
 const ALONE = 'ldap, cldap, kdc';
+const WINBIND = 'rpc, winbindd';
 const REPLICATING = 'rpc, ldap, cldap, kdc, drepl, kcc';
 
 /** Written at each start: nothing of it is in the cached domain. */
-export function smbConf({ path, address, hostName, domain, tls, readOnly, partners }: SambaOptions): string {
+export function smbConf({ path, address, hostName, domain, tls, readOnly, partners, winbind }: SambaOptions): string {
   const files = join(path, 'domain');
   // The defaults below /run/samba would be shared by all domain controllers of the machine.
   const run = join(files, 'run');
@@ -44,7 +47,7 @@ netbios name = ${hostName}
 realm = ${domain.realm}
 workgroup = ${domain.netbios}
 server role = active directory domain controller
-server services = ${partners === undefined ? ALONE : REPLICATING}
+server services = ${partners === undefined ? ALONE : REPLICATING}${winbind ? `, ${WINBIND}` : ''}
 # With /32 Samba finds no interface.
 interfaces = ${address}/8
 bind interfaces only = yes
@@ -87,6 +90,7 @@ export function krb5Conf(realm: string, kdcs: readonly string[]): string {
  dns_lookup_realm = false
  dns_lookup_kdc = false
  rdns = false
+ dns_canonicalize_hostname = false
 [realms]
  ${realm} = {
 ${kdcs.map((address) => `  kdc = ${address}\n`).join('')} }

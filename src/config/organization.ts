@@ -3,6 +3,104 @@ import { nameKey } from '../../streams/identity.ts';
 import { WEEKDAYS } from '../../streams/repairer/change-window.ts';
 import { duration, either, NO_CREDENTIALS, secret, withoutCredentials } from './values.ts';
 
+/** How the service logs on to an organization. */
+const Auth = z.discriminatedUnion('method', [
+  either(
+    z.strictObject({
+      method: z.literal('bearer').describe('windows, adfs, bearer or basic'),
+      tokenFile: z.string().optional().describe('for bearer: file that holds the token; read at each request'),
+      token: secret('the token itself'),
+    }),
+    'token',
+  ),
+  either(
+    z.strictObject({
+      method: z.literal('basic'),
+      user: z
+        .string()
+        .regex(/^[^:]+$/, 'expected a name without a colon')
+        .describe('who logs on: a name for basic, DOMAIN\\name or a UPN for windows by ntlm, a UPN or DOMAIN\\name for adfs'),
+      passwordFile: z.string().optional().describe('file that holds the password; read at each request'),
+      password: secret('the password itself'),
+    }),
+    'password',
+  ),
+  z
+    .strictObject({
+      method: z.literal('windows'),
+      mechanisms: z
+        .array(z.enum(['kerberos', 'ntlm']))
+        .min(1)
+        .default(['kerberos'])
+        .describe('for windows: which, in order of preference; the next one is tried where one cannot be used, and that is logged'),
+      spn: z
+        .string()
+        .regex(/^[^/@\s]+\/[^/@\s]+$/, 'expected service/host, such as HTTP/crm.example.test')
+        .optional()
+        .describe('for windows: service principal name of the server, instead of HTTP/ and the host of url'),
+      keytab: z.string().optional().describe('for kerberos: keytab of the service\u2019s account; tickets are got and renewed with it'),
+      cache: z
+        .string()
+        .optional()
+        .describe('for kerberos: credential cache with a ticket that somebody else renews, such as FILE:/run/namesake/krb5cc'),
+      principal: z.string().optional().describe('for kerberos: who logs on, where keytab or cache hold several: name@REALM'),
+      krb5Config: z.string().optional().describe('for kerberos: another file than /etc/krb5.conf'),
+      mutual: z.boolean().default(true).describe('for kerberos: refuse a server that does not prove who it is'),
+      user: z.string().min(1).optional(),
+      passwordFile: z.string().optional(),
+      password: secret('the password itself'),
+    })
+    .refine(({ mechanisms, user }) => !mechanisms.includes('ntlm') || user !== undefined, {
+      path: ['user'],
+      message: 'expected with the mechanism ntlm',
+    })
+    .refine(
+      ({ mechanisms, password, passwordFile }) => !mechanisms.includes('ntlm') || (password === undefined) !== (passwordFile === undefined),
+      {
+        path: ['passwordFile'],
+        message: 'expected with the mechanism ntlm: either passwordFile or the password in the environment',
+      },
+    ),
+  either(
+    z
+      .strictObject({
+        method: z.literal('adfs'),
+        authority: z
+          .url({ protocol: /^https$/, error: 'expected https://host/adfs' })
+          .refine(withoutCredentials, { error: NO_CREDENTIALS, abort: true })
+          .describe('for adfs: https://adfs.example.test/adfs; credentials are sent there and nowhere else'),
+        version: z.enum(['2016', '2019']).default('2019').describe('for adfs: 2019 means 2019 and newer'),
+        clientId: z.string().min(1).describe('for adfs: of the client that was added for this service'),
+        clientSecretFile: z.string().optional().describe('for adfs: file that holds the secret of a confidential client'),
+        clientSecret: secret('the secret itself'),
+        clientCertificateFile: z.string().optional().describe('for adfs 2019: PEM file with the certificate of a confidential client'),
+        clientKeyFile: z.string().optional().describe('for adfs 2019: PEM file with its key'),
+        resource: z.string().min(1).describe('for adfs: identifier of the relying party, slash at its end included'),
+        caFile: z
+          .string()
+          .optional()
+          .describe('for adfs: PEM file of the CA that signed its certificate, instead of the system\u2019s CAs'),
+        user: z.string().min(1),
+        passwordFile: z.string().optional(),
+        password: secret('the password itself'),
+      })
+      .refine(({ clientSecret, clientSecretFile }) => clientSecret === undefined || clientSecretFile === undefined, {
+        path: ['clientSecretFile'],
+        message: 'expected either clientSecretFile or the clientSecret in the environment',
+      })
+      .refine(({ clientCertificateFile, clientKeyFile }) => (clientCertificateFile === undefined) === (clientKeyFile === undefined), {
+        path: ['clientKeyFile'],
+        message: 'expected clientCertificateFile and clientKeyFile together',
+      })
+      .refine(({ version, clientCertificateFile }) => version === '2019' || clientCertificateFile === undefined, {
+        path: ['clientCertificateFile'],
+        message: 'expected only with version 2019',
+      }),
+    'password',
+  ),
+]);
+export type Auth = z.infer<typeof Auth>;
+
 const AccountName = z.string().regex(/^[^\\]+\\[^\\]+$/, 'expected DOMAIN\\name');
 
 const clock = z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/, 'expected a time of day such as 22:00');
@@ -35,30 +133,7 @@ export const Organization = z
       .describe('PEM file of the CA that signed the server\u2019s certificate, instead of the system\u2019s CAs'),
     allowClearText: z.boolean().default(false).describe('allow http://, which shows the credentials to the network'),
     deadline: duration.prefault('30s').describe('longest wait for an answer'),
-    auth: z
-      .discriminatedUnion('method', [
-        either(
-          z.strictObject({
-            method: z.literal('bearer').describe('bearer or basic'),
-            tokenFile: z.string().optional().describe('file that holds the token; read at each request'),
-            token: secret('the token itself'),
-          }),
-          'token',
-        ),
-        either(
-          z.strictObject({
-            method: z.literal('basic'),
-            user: z
-              .string()
-              .regex(/^[^:]+$/, 'expected a name without a colon')
-              .describe('who logs on, for basic'),
-            passwordFile: z.string().optional().describe('file that holds the password; read at each request'),
-            password: secret('the password itself'),
-          }),
-          'password',
-        ),
-      ])
-      .describe('how to log on'),
+    auth: Auth.describe('how to log on'),
     parkingAccounts: z
       .array(AccountName)
       .min(1)

@@ -88,8 +88,8 @@ function header(answer: Answer, name: string): string | undefined {
   return all(answer, name)[0];
 }
 
-/** undici gives a list for whatever was sent twice, also where the types of Node say that it cannot be. */
-function all(answer: Answer, name: string): string[] {
+/** The values of a header; undici gives a list for whatever was sent twice, also where the types of Node say that it cannot be. */
+export function all(answer: Answer, name: string): string[] {
   return [answer.headers[name] ?? []].flat();
 }
 

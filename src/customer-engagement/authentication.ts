@@ -1,5 +1,5 @@
 import { CustomerEngagementError } from '../../streams/customer-engagement.ts';
-import type { Answer, Request, Transport } from './transport.ts';
+import type { Answer, Connection, Request } from './transport.ts';
 
 /**
  * Adds credentials to requests. It sends them itself, so that it can answer a challenge, renew what has expired, or keep
@@ -14,7 +14,9 @@ export interface Authentication {
    * @throws TransportError
    * @throws CustomerEngagementError 'credentials' when there are none to send
    */
-  send(request: Request, transport: Transport, signal?: AbortSignal): Promise<Answer>;
+  send(request: Request, connection: Connection, signal?: AbortSignal): Promise<Answer>;
+  /** Ends what it keeps open. */
+  close?(): Promise<void>;
 }
 
 /** Where a secret comes from. Asked for every request, so that a changed file counts; the text is used as it is. */
@@ -38,8 +40,8 @@ export function basic(user: string, readPassword: SecretReader): Authentication 
 function byHeader(method: string, authorization: () => Promise<string>): Authentication {
   return {
     method,
-    async send(request, transport, signal) {
-      const send = (value: string) => transport.exchange({ ...request, headers: { ...request.headers, authorization: value } }, signal);
+    async send(request, connection, signal) {
+      const send = (value: string) => connection.exchange({ ...request, headers: { ...request.headers, authorization: value } }, signal);
       const first = await authorization();
       const answer = await send(first);
       if (answer.status !== 401) return answer;

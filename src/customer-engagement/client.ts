@@ -152,7 +152,7 @@ class WebApi implements CustomerEngagement {
   }
 
   async close(): Promise<void> {
-    await this.#transport.close();
+    await Promise.all([this.#transport.close(), this.#auth.close?.()]);
   }
 
   async #page(path: string, headers: Request['headers'], signal: AbortSignal | undefined): Promise<Page> {
@@ -164,7 +164,7 @@ class WebApi implements CustomerEngagement {
 
   async #send(request: Request, purpose: Purpose, signal: AbortSignal | undefined): Promise<Answer> {
     try {
-      return await this.#auth.send(request, this.#transport, signal);
+      return await this.#transport.use((connection) => this.#auth.send(request, connection, signal), signal);
     } catch (error) {
       if (error instanceof TransportError) throw unreached(error, purpose);
       throw error;

@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { type Dispatcher, Pool } from 'undici';
+import { TLSSocket } from 'node:tls';
+import { buildConnector, Client, type Dispatcher } from 'undici';
 
 /** A page of 5,000 records with the longest names that fit is about 12 MB; no honest answer is larger than this. */
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
@@ -39,40 +40,53 @@ export interface TransportOptions {
   readonly connections: number;
 }
 
+/** One connection at a time to the origin, kept alive. What belongs to a connection, such as a handshake, stays together here. */
+export interface Connection {
+  /** Which connection it is by now: another number after it was cut. */
+  readonly number: number;
+  /** The certificate of the server, DER; undefined before there was a connection, and without TLS. */
+  readonly certificate: Buffer | undefined;
+  /** One request, and its whole answer. @throws TransportError */
+  exchange(request: Request, signal?: AbortSignal): Promise<Answer>;
+}
+
 /** Kept-alive connections to one origin. Follows no redirect and repeats nothing. */
 export class Transport {
-  readonly #pool: Pool;
+  readonly #lanes: readonly Lane[];
+  readonly #free: Lane[];
+  readonly #waiting: ((lane: Lane) => void)[] = [];
   readonly #deadline: number;
 
   constructor(options: TransportOptions) {
     this.#deadline = options.deadline;
-    this.#pool = new Pool(options.origin, {
-      connections: options.connections,
-      // The handshakes of Windows authentication belong to a connection, which HTTP/2 would share.
-      allowH2: false,
-      pipelining: 1,
-      // IIS closes after 120 s; well below that, so that a request seldom meets a connection that is just being closed.
-      keepAliveTimeout: 30_000,
-      keepAliveMaxTimeout: 60_000,
-      connectTimeout: Math.min(options.deadline, 10_000),
-      // One deadline over all of it is stricter: a server that sends a byte now and then never runs into these.
-      headersTimeout: 0,
-      bodyTimeout: 0,
-      maxResponseSize: MAX_ANSWER_BYTES,
-      connect: options.ca === undefined ? {} : { ca: options.ca },
-    });
+    this.#lanes = Array.from({ length: options.connections }, () => new Lane(options));
+    this.#free = [...this.#lanes];
   }
 
-  /** @throws TransportError */
-  async exchange(request: Request, signal?: AbortSignal): Promise<Answer> {
-    const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-    const exchange = new Exchange(resolve, reject);
-    const timer = setTimeout(() => exchange.stop(new Error(`no answer within ${this.#deadline / 1000} s`)), this.#deadline);
-    const abort = () => exchange.stop(new Error('stopped by the caller', { cause: signal?.reason }));
-    signal?.addEventListener('abort', abort);
+  /** Uses a connection of its own until the work is done; waits for one while all are in use. @throws TransportError */
+  async use<T>(work: (connection: Connection) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    // The one that was used last, since others may have been closed by now.
+    const lane = this.#free.pop() ?? (await this.#nextFree(signal));
     try {
-      if (signal?.aborted) abort();
-      else this.#pool.dispatch({ ...request, body: request.body ?? null }, exchange);
+      return await work(lane);
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#free.push(lane);
+      else next(lane);
+    }
+  }
+
+  async #nextFree(signal: AbortSignal | undefined): Promise<Lane> {
+    const { promise, resolve, reject } = Promise.withResolvers<Lane>();
+    const giveUp = (reason: Error) => {
+      this.#waiting.splice(this.#waiting.indexOf(resolve), 1);
+      reject(new TransportError(false, reason));
+    };
+    const timer = setTimeout(() => giveUp(new Error(`all connections were in use for ${this.#deadline / 1000} s`)), this.#deadline);
+    const abort = () => giveUp(new Error('stopped by the caller', { cause: signal?.reason }));
+    signal?.addEventListener('abort', abort);
+    this.#waiting.push(resolve);
+    try {
       return await promise;
     } finally {
       clearTimeout(timer);
@@ -82,7 +96,61 @@ export class Transport {
 
   /** Cuts off what is under way. */
   async close(): Promise<void> {
-    await this.#pool.destroy();
+    await Promise.all(this.#lanes.map((lane) => lane.close()));
+  }
+}
+
+class Lane implements Connection {
+  number = 0;
+  certificate: Buffer | undefined;
+  readonly #client: Client;
+  readonly #deadline: number;
+
+  constructor({ origin, ca, deadline }: TransportOptions) {
+    this.#deadline = deadline;
+    const connectTimeout = Math.min(deadline, 10_000);
+    const connect = buildConnector({ ...(ca === undefined ? {} : { ca }), timeout: connectTimeout });
+    this.#client = new Client(origin, {
+      // HTTP/2 would share a connection.
+      allowH2: false,
+      pipelining: 1,
+      // IIS closes after 120 s; well below that, so that a request seldom meets a connection that is just being closed.
+      keepAliveTimeout: 30_000,
+      keepAliveMaxTimeout: 60_000,
+      // One deadline over all of it is stricter: a server that sends a byte now and then never runs into these.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      maxResponseSize: MAX_ANSWER_BYTES,
+      connect: (target, callback) => {
+        connect(target, (...result) => {
+          this.number++;
+          const [, socket] = result;
+          this.certificate = socket instanceof TLSSocket ? socket.getPeerCertificate().raw : undefined;
+          callback(...result);
+        });
+      },
+    });
+    this.#client.on('disconnect', () => this.number++);
+  }
+
+  async exchange(request: Request, signal?: AbortSignal): Promise<Answer> {
+    const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+    const exchange = new Exchange(resolve, reject);
+    const timer = setTimeout(() => exchange.stop(new Error(`no answer within ${this.#deadline / 1000} s`)), this.#deadline);
+    const abort = () => exchange.stop(new Error('stopped by the caller', { cause: signal?.reason }));
+    signal?.addEventListener('abort', abort);
+    try {
+      if (signal?.aborted) abort();
+      else this.#client.dispatch({ ...request, body: request.body ?? null }, exchange);
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', abort);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#client.destroy();
   }
 }
 

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { ChangeLog } from '../../streams/change-log.ts';
 import type { CustomerEngagement } from '../../streams/customer-engagement.ts';
@@ -7,10 +6,10 @@ import type { ReadingSettings } from '../../streams/listener/reading.ts';
 import type { RepairerSettings } from '../../streams/repairer/repairer.ts';
 import { ConfigurationError } from '../config/load.ts';
 import type { Configuration } from '../config/schema.ts';
-import type { Authentication } from '../customer-engagement/authentication.ts';
 import { trustedCertificates } from '../directory/endpoint.ts';
 import { ldapDirectorySource } from '../directory/source.ts';
 import type { Logger } from './logger.ts';
+import { secret } from './secret.ts';
 
 /**
  * The parts that the settings ask for; nothing is connected yet. What only shows to be wrong here is a ConfigurationError too. Code is
@@ -86,15 +85,15 @@ export function repairerSettings({ repairer, organizations }: Configuration, nam
 export async function organizations(configuration: Configuration, log: Logger): Promise<CustomerEngagement[]> {
   if (configuration.organizations.length === 0) return [];
   const { customerEngagement } = await import('../customer-engagement/client.ts');
-  const { basic, bearer } = await import('../customer-engagement/authentication.ts');
-  const authentication = (auth: Configuration['organizations'][number]['auth']): Authentication =>
-    auth.method === 'bearer' ? bearer(secret(auth.token, auth.tokenFile)) : basic(auth.user, secret(auth.password, auth.passwordFile));
+  const { authentication } = await import('./authentication.ts');
   return configuration.organizations.map((organization, index) => {
     const { name, url, apiVersion, caFile, allowClearText, deadline, auth, parkingAccounts, doNotTouch } = organization;
     const markColumn = doNotTouch.column;
     const connections = parkingAccounts.length;
     checkCaFile(`organizations.${index}.caFile`, caFile);
     const warn = (message: string) => log.warn(message);
+    if (auth.method === 'adfs') checkCaFile(`organizations.${index}.auth.caFile`, auth.caFile);
+    const place = { url, deadline, stateDirectory: configuration.stateDirectory, warn: (message: string) => warn(`${name}: ${message}`) };
     return made(`organizations.${index}`, () =>
       customerEngagement({
         name,
@@ -104,7 +103,7 @@ export async function organizations(configuration: Configuration, log: Logger): 
         allowClearText,
         deadline,
         connections,
-        auth: authentication(auth),
+        auth: authentication(auth, place),
         markColumn,
         warn,
       }),
@@ -123,9 +122,4 @@ function made<Part>(path: string, make: () => Part): Part {
   } catch (error) {
     throw new ConfigurationError([`${path}: ${error instanceof Error ? error.message : String(error)}`]);
   }
-}
-
-/** Files end with a line break that is no part of the secret. Read at once: a round through the thread pool takes a millisecond of each request. */
-function secret(value: string | undefined, file: string | undefined): () => string {
-  return () => value ?? readFileSync(file ?? '', 'utf8').replace(/\r?\n$/, '');
 }

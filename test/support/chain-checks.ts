@@ -106,9 +106,13 @@ function differencesOf({ events, identities }: History, population: Population):
 }
 
 function openRepairsOf(history: History): string[] {
-  return [...lastRepairs(history).values()]
-    .filter((repair) => isOpen(repair) || repair.state === 'needs-person' || repair.parkingAccount !== null)
-    .map(({ from, to, state, reason, message }) => `the repair ${from} → ${to} is ${state}: ${reason} ${message}`);
+  return (
+    [...lastRepairs(history).values()]
+      // That an account was deleted and another one made under its name is for a person to judge.
+      .filter(({ reason }) => reason !== 'account-recreated')
+      .filter((repair) => isOpen(repair) || repair.state === 'needs-person' || repair.parkingAccount !== null)
+      .map(({ from, to, state, reason, message }) => `the repair ${from} → ${to} is ${state}: ${reason} ${message}`)
+  );
 }
 
 function checkChain(events: readonly ChangeEvent[], initial: Identity | null): void {

@@ -1,0 +1,106 @@
+import { CustomerEngagementError } from '../../../streams/customer-engagement.ts';
+import type { Authentication } from '../authentication.ts';
+import { formGrant } from './form-grant.ts';
+import { msalGrant } from './msal-grant.ts';
+import { AuthorityUnreachable, TokenEndpoint } from './token-endpoint.ts';
+
+export interface AdfsSettings {
+  /** `https://adfs.example.test/adfs`: the one place to which credentials are sent. */
+  readonly authority: string;
+  readonly version: '2016' | '2019';
+  readonly clientId: string;
+  /** Of a confidential client. */
+  readonly readClientSecret?: (() => string) | undefined;
+  /** Of a confidential client, instead of a secret; PEM texts. With 2019 only. */
+  readonly clientCertificate?: { readonly certificate: string; readonly privateKey: string } | undefined;
+  /** Identifier of the relying party, exactly as AD FS has it, slash at the end included. */
+  readonly resource: string;
+  readonly user: string;
+  readonly readPassword: () => string;
+  readonly ca: string | undefined;
+  /** Milliseconds for one answer of AD FS. */
+  readonly deadline: number;
+}
+
+export interface Token {
+  readonly accessToken: string;
+  /** Milliseconds from its issue for which it holds. */
+  readonly lifetime: number;
+}
+
+/** Gets tokens from AD FS; keeps what it needs to get the next one without the password. */
+export interface Grant {
+  /** @throws GrantRefused @throws AuthorityUnreachable */
+  token(): Promise<Token>;
+}
+
+/** AD FS will not give a token; the message says why. */
+export class GrantRefused extends Error {
+  override readonly name = 'GrantRefused';
+}
+
+/** A token is renewed so many milliseconds before its end: for what is under way, and for clocks that differ a little. */
+const EARLY = 60_000;
+
+/**
+ * Claims-based authentication: a token of AD FS for the service's user. It is kept until shortly before its end; one that Customer
+ * Engagement refuses before is renewed once, since it may have been revoked.
+ */
+export function adfs(settings: AdfsSettings): Authentication {
+  const endpoint = new TokenEndpoint(settings.authority, settings);
+  const grant = settings.version === '2016' ? formGrant(settings, endpoint) : msalGrant(settings, endpoint);
+  let held: { readonly token: string; readonly until: number } | undefined;
+  let asking: Promise<string> | undefined;
+  const ask = async (): Promise<string> => {
+    const begun = Date.now();
+    const { accessToken, lifetime } = await grant.token().catch((error: unknown) => Promise.reject(asRefusal(error)));
+    held = { token: accessToken, until: begun + Math.max(lifetime - EARLY, lifetime / 2) };
+    return accessToken;
+  };
+  /** Those who need one at the same time share it. */
+  const token = (refused?: string): Promise<string> => {
+    if (held !== undefined && held.token !== refused && Date.now() < held.until) return Promise.resolve(held.token);
+    asking ??= ask().finally(() => {
+      asking = undefined;
+    });
+    return asking;
+  };
+  return {
+    method: `AD FS ${settings.version}`,
+    async send(request, connection, signal) {
+      const send = (value: string) =>
+        connection.exchange({ ...request, headers: { ...request.headers, authorization: `Bearer ${value}` } }, signal);
+      const first = await token();
+      const answer = await send(first);
+      if (answer.status !== 401) return answer;
+      const second = await token(first);
+      return second === first ? answer : await send(second);
+    },
+    close: () => endpoint.close(),
+  };
+}
+
+function asRefusal(error: unknown): unknown {
+  if (error instanceof GrantRefused) return new CustomerEngagementError('credentials', `AD FS gives no token: ${error.message}`);
+  if (error instanceof AuthorityUnreachable) {
+    return new CustomerEngagementError('transient', `AD FS cannot be asked for a token: ${error.message}`, { cause: error });
+  }
+  return error;
+}
+
+/** OAuth 2.0 error answers (RFC 6749, 5.2), with what to do where that is known. */
+const ADVICE: Readonly<Record<string, string>> = {
+  invalid_grant: 'the user name or password is wrong, or the account may not log on',
+  invalid_client: 'the client id or its secret is wrong',
+  unauthorized_client: 'the client may not use this resource: Grant-AdfsApplicationPermission',
+  unsupported_grant_type: 'AD FS allows no user name and password for this client',
+  invalid_resource: 'the resource is not the identifier of a relying party: the slash at its end counts',
+  invalid_scope: 'the resource is not the identifier of a relying party: the slash at its end counts',
+};
+
+/** For a person; AD FS explains its refusals with a code (MSIS…), and never with a secret. */
+export function refusal(code: string, description: string): GrantRefused {
+  const words = description.replaceAll(/\s+/g, ' ').trim().slice(0, 200);
+  const advice = /MSIS9602/.test(description) ? ADVICE.invalid_resource : ADVICE[code];
+  return new GrantRefused([advice, `${code}${words === '' ? '' : `: ${words}`}`].filter((part) => part !== undefined).join('; '));
+}
