@@ -20,8 +20,7 @@ const POM = join(ROOT, 'infra/broker/pom.xml');
 const CACHE = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'namesake');
 const DIRECTORY_PACKAGES = 'samba samba-ad-provision samba-dsdb-modules winbind ldb-tools python3-samba ldap-utils kcat openssl'.split(' ');
 const KERBEROS_PACKAGES = 'libkrb5-dev g++ make python3 apache2-bin libapache2-mod-auth-gssapi'.split(' ');
-const USAGE =
-  'usage: node infra/setup.mjs [--need directory] [--need broker] [--want broker] [--need kerberos] [-- COMMAND ARGUMENTS...]';
+const USAGE = 'usage: node infra/setup.mjs [--need directory] [--need broker] [--want broker] [--need kerberos] [-- COMMAND ARGUMENTS...]';
 const SHOWN_LINES = 12;
 const EXIT_SETUP = 1;
 const EXIT_USAGE = 2;

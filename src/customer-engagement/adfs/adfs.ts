@@ -91,7 +91,7 @@ function asRefusal(error: unknown): unknown {
 /** OAuth 2.0 error answers (RFC 6749, 5.2), with what to do where that is known. */
 const ADVICE: Readonly<Record<string, string>> = {
   invalid_grant: 'the user name or password is wrong, or the account may not log on',
-  invalid_client: 'the client id or its secret is wrong',
+  invalid_client: 'the client id is wrong, or what it proves itself with',
   unauthorized_client: 'the client may not use this resource: Grant-AdfsApplicationPermission',
   unsupported_grant_type: 'AD FS allows no user name and password for this client',
   invalid_resource: 'the resource is not the identifier of a relying party: the slash at its end counts',
@@ -100,7 +100,9 @@ const ADVICE: Readonly<Record<string, string>> = {
 
 /** For a person; AD FS explains its refusals with a code (MSIS…), and never with a secret. */
 export function refusal(code: string, description: string): GrantRefused {
-  const words = description.replaceAll(/\s+/g, ' ').trim().slice(0, 200);
+  // The library wraps what was said into more than that.
+  const [, said = description] = /Description: (.*?) - Correlation ID:/s.exec(description) ?? [];
+  const words = said.replaceAll(/\s+/g, ' ').trim().slice(0, 200);
   const advice = /MSIS9602/.test(description) ? ADVICE.invalid_resource : ADVICE[code];
   return new GrantRefused([advice, `${code}${words === '' ? '' : `: ${words}`}`].filter((part) => part !== undefined).join('; '));
 }

@@ -11,15 +11,20 @@ import {
   ServerError,
 } from '@azure/msal-node';
 import { type AdfsSettings, type Grant, refusal, type Token } from './adfs.ts';
-import { AuthorityUnreachable, type TokenEndpoint } from './token-endpoint.ts';
+import { AuthorityUnreachable, type HttpAnswer, type TokenEndpoint } from './token-endpoint.ts';
 
 /** AD FS 2019 and newer, by the Microsoft library: it knows scopes, refreshes, and signs assertions with a certificate. */
 export function msalGrant(settings: AdfsSettings, endpoint: TokenEndpoint): Grant {
-  const application = applicationOf(settings, endpoint);
+  // The library hides why the network failed.
+  let unreachable: AuthorityUnreachable | undefined;
+  const application = applicationOf(settings, endpoint, (error) => {
+    unreachable = error;
+  });
   const scopes = [`${settings.resource.replace(/\/$/, '')}/.default`];
   let account: AccountInfo | null = null;
   return {
     async token() {
+      unreachable = undefined;
       try {
         // By its refresh token, where there is one; the library says in its own way that there is none.
         const silent = account === null ? undefined : await renewed(application, account, scopes);
@@ -30,7 +35,7 @@ export function msalGrant(settings: AdfsSettings, endpoint: TokenEndpoint): Gran
         account = result.account;
         return tokenOf(result);
       } catch (error) {
-        throw meant(error);
+        throw unreachable ?? meant(error);
       }
     },
   };
@@ -51,11 +56,11 @@ function tokenOf({ accessToken, expiresOn }: AuthenticationResult): Token {
   return { accessToken, lifetime: (expiresOn?.getTime() ?? 0) - Date.now() };
 }
 
-function applicationOf(settings: AdfsSettings, endpoint: TokenEndpoint): Application {
+function applicationOf(settings: AdfsSettings, endpoint: TokenEndpoint, onUnreachable: (error: AuthorityUnreachable) => void): Application {
   const { authority, clientId, readClientSecret, clientCertificate } = settings;
   const configuration: Configuration = {
     auth: { clientId, authority: `${authority.replace(/\/$/, '')}/`, knownAuthorities: [new URL(authority).host] },
-    system: { networkClient: networkOf(endpoint), protocolMode: ProtocolMode.OIDC },
+    system: { networkClient: networkOf(endpoint, onUnreachable), protocolMode: ProtocolMode.OIDC },
   };
   if (clientCertificate !== undefined) {
     const { raw } = new X509Certificate(clientCertificate.certificate);
@@ -67,25 +72,22 @@ function applicationOf(settings: AdfsSettings, endpoint: TokenEndpoint): Applica
   return new ConfidentialClientApplication({ ...configuration, auth: { ...configuration.auth, clientSecret: readClientSecret() } });
 }
 
-/** The library's own way to the network has no deadline and hides why it failed. */
-function networkOf(endpoint: TokenEndpoint): INetworkModule {
-  return {
-    async sendGetRequestAsync(url) {
-      return asMsal(await endpoint.get(url));
-    },
-    async sendPostRequestAsync(url, options) {
-      return asMsal(await endpoint.post(url, options?.body ?? ''));
-    },
+/** The library's own way to the network has no deadline. */
+function networkOf(endpoint: TokenEndpoint, onUnreachable: (error: AuthorityUnreachable) => void): INetworkModule {
+  const answered = async <T>(asking: Promise<HttpAnswer>): Promise<{ status: number; headers: Record<string, string>; body: T }> => {
+    try {
+      const { status, headers, body } = await asking;
+      if (body === undefined || status >= 500) throw new AuthorityUnreachable(`it answered with status ${status} and no token`);
+      return { status, headers, body: body as T };
+    } catch (error) {
+      if (error instanceof AuthorityUnreachable) onUnreachable(error);
+      throw error;
+    }
   };
-}
-
-function asMsal<T>({ status, headers, body }: Awaited<ReturnType<TokenEndpoint['get']>>): {
-  status: number;
-  headers: Record<string, string>;
-  body: T;
-} {
-  if (body === undefined || status >= 500) throw new AuthorityUnreachable(`it answered with status ${status} and no token`);
-  return { status, headers, body: body as T };
+  return {
+    sendGetRequestAsync: (url) => answered(endpoint.get(url)),
+    sendPostRequestAsync: (url, options) => answered(endpoint.post(url, options?.body ?? '')),
+  };
 }
 
 function meant(error: unknown): unknown {
