@@ -75,6 +75,17 @@ export type RepairReason = z.infer<typeof RepairReason>;
 export const RepairState = z.enum(['waiting', 'repairing', 'repaired', 'unneeded', 'needs-person']);
 export type RepairState = z.infer<typeof RepairState>;
 
+/** When a person logged on last, as far as the directory tells; ISO 8601. */
+export const LastLogon = z.looseObject({
+  /** By the domain controller that was asked; others may have seen a later one. */
+  seen: z.iso.datetime().nullable(),
+  /** As it is replicated: up to 14 days behind. */
+  replicated: z.iso.datetime().nullable(),
+  /** When that was asked. */
+  asked: z.iso.datetime(),
+});
+export type LastLogon = z.infer<typeof LastLogon>;
+
 /** One record of the journal: what is known of the repair of one systemuser from now on. The last one for a systemuserid counts. */
 export const Repair = z.looseObject({
   organization: z.string(),
@@ -127,6 +138,8 @@ export const Repair = z.looseObject({
     parked: z.iso.datetime().optional(),
     named: z.iso.datetime().optional(),
   }),
+  /** Of the person, while it was being repaired. */
+  lastLogon: LastLogon.optional(),
   /** When this was written. */
   at: z.iso.datetime(),
 });

@@ -9,7 +9,9 @@ import { exitCodeOf } from '../runtime/service.ts';
 import { addDrift } from './commands/drift.ts';
 import { addLinks } from './commands/links.ts';
 import { addListening } from './commands/listening.ts';
+import { addParking } from './commands/parking.ts';
 import { addRepairs } from './commands/repairs.ts';
+import { addReport } from './commands/report.ts';
 import { addServices } from './commands/services.ts';
 import type { Context } from './context.ts';
 
@@ -38,6 +40,8 @@ export async function main(args: readonly string[]): Promise<number> {
   addDrift(program, context);
   addRepairs(program, context);
   addLinks(program, context);
+  addParking(program, context);
+  addReport(program, context);
   program
     .command('config')
     .description('show the settings in effect, secrets masked, and where they come from')

@@ -139,6 +139,7 @@ export const Organization = z
       .min(1)
       .refine((all) => new Set(all.map(nameKey)).size === all.length, 'expected each account once; case makes no difference')
       .describe('AD accounts made for parking, in no record, nobody\u2019s own; as many as repairs are to run side by side'),
+    parkingOu: z.string().min(1).optional().describe('DN below which parking accounts have to be; those elsewhere are not used'),
     trusted: z
       .array(z.enum(['employeeid', 'email', 'names']))
       .default([])

@@ -1,4 +1,5 @@
 import { join, resolve } from 'node:path';
+import type { AccountDesk } from '../../streams/account-desk.ts';
 import type { ChangeLog } from '../../streams/change-log.ts';
 import type { CustomerEngagement } from '../../streams/customer-engagement.ts';
 import type { DirectorySource } from '../../streams/directory-source.ts';
@@ -6,6 +7,7 @@ import type { ReadingSettings } from '../../streams/listener/reading.ts';
 import type { RepairerSettings } from '../../streams/repairer/repairer.ts';
 import { ConfigurationError } from '../config/load.ts';
 import type { Configuration } from '../config/schema.ts';
+import type { AccountsSettings } from '../directory/accounts.ts';
 import { trustedCertificates } from '../directory/endpoint.ts';
 import { ldapDirectorySource } from '../directory/source.ts';
 import type { Logger } from './logger.ts';
@@ -29,6 +31,17 @@ export function directorySources({ directories, listener }: Configuration, log: 
     };
     return made(`directories.${index}`, () => ldapDirectorySource(source));
   });
+}
+
+/** For single questions to each of the directories. */
+export function accountsSettings({ directories }: Configuration): AccountsSettings[] {
+  return directories.map(({ password, passwordFile, ...settings }) => ({ ...settings, password: secret(password, passwordFile) }));
+}
+
+/** Loaded when it is needed: listeners need none. */
+export async function desk(configuration: Configuration): Promise<AccountDesk> {
+  const { accountDesk } = await import('../directory/accounts.ts');
+  return accountDesk(accountsSettings(configuration));
 }
 
 /** Milliseconds between two looks for what somebody asks of the listener by a command. */
@@ -76,9 +89,9 @@ const MOST_PARALLEL = 8;
 export function repairerSettings({ repairer, organizations }: Configuration, name: string): Omit<RepairerSettings, 'dryRun'> {
   const organization = organizations.find((one) => one.name === name);
   if (organization === undefined) throw new ConfigurationError([`organizations: there is none called ${name}`]);
-  const { parkingAccounts, trusted, doNotTouch, recreated, oneStep, changeWindow } = organization;
+  const { parkingAccounts, parkingOu, trusted, doNotTouch, recreated, oneStep, changeWindow } = organization;
   const parallel = organization.parallel ?? Math.min(MOST_PARALLEL, parkingAccounts.length);
-  const own = { parkingAccounts, trusted, doNotTouch, recreated, oneStep, changeWindow, parallel };
+  const own = { parkingAccounts, parkingOu, trusted, doNotTouch, recreated, oneStep, changeWindow, parallel };
   return { ...repairer, ...own, requestsEvery: REQUESTS_EVERY };
 }
 

@@ -8,7 +8,7 @@ import { EXIT } from './exit-codes.ts';
 import { giveMemoryBack } from './heap.ts';
 import type { Logger } from './logger.ts';
 import { Narrator } from './narrator.ts';
-import { changeLog, directorySources, organizations, readingSettings, repairerSettings } from './parts.ts';
+import { changeLog, desk, directorySources, organizations, readingSettings, repairerSettings } from './parts.ts';
 
 /** Milliseconds after which a stop is no longer waited for. */
 const STOP_DEADLINE = 5_000;
@@ -31,7 +31,7 @@ export async function serve(configuration: Configuration, roles: Roles, log: Log
   const begun = performance.now();
   const forced = forcedExit(stop, log);
   const narrator = new Narrator(log);
-  const { changes, engagements, sources } = await build(configuration, roles, log);
+  const { changes, engagements, sources, accounts } = await build(configuration, roles, log);
   const doing = [roles.listen ? 'listen' : '', roles.repair ? 'repair' : ''].filter(Boolean).join(' and ');
   const dry = roles.dryRun ? ', a dry run: nothing is written to Customer Engagement' : '';
   log.info({ log: changes.name }, `starting to ${doing}, log on ${changes.name}${dry}`);
@@ -42,7 +42,7 @@ export async function serve(configuration: Configuration, roles: Roles, log: Log
   const tasks = [
     ...(roles.listen ? [finished(listen(sources, changes, readingSettings(configuration), stop.signal).pipe(tap(onReport)))] : []),
     ...engagements.map((engagement) => {
-      const settings = { ...repairerSettings(configuration, engagement.name), dryRun: roles.dryRun ?? false };
+      const settings = { ...repairerSettings(configuration, engagement.name), dryRun: roles.dryRun ?? false, desk: accounts };
       return finished(repair(engagement, changes, settings, stop.signal).pipe(tap((report) => narrator.repairer(report))));
     }),
   ];
@@ -56,7 +56,7 @@ export async function serve(configuration: Configuration, roles: Roles, log: Log
     stop.abort(error);
     await Promise.allSettled(tasks);
   }
-  await Promise.allSettled(engagements.map((engagement) => engagement.close()));
+  await Promise.allSettled([...engagements.map((engagement) => engagement.close()), accounts?.close()]);
   await changes[Symbol.asyncDispose]();
   clearTimeout(forced.timer);
   log.info(
@@ -77,6 +77,7 @@ async function build(configuration: Configuration, roles: Roles, log: Logger) {
   }
   return {
     engagements: roles.repair ? await organizations(configuration, log) : [],
+    accounts: roles.repair ? await desk(configuration) : undefined,
     sources: roles.listen ? directorySources(configuration, log) : [],
     changes: await changeLog(configuration, log),
   };

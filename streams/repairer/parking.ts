@@ -1,3 +1,4 @@
+import type { AccountFacts } from '../account-desk.ts';
 import type { RepairerLog } from '../change-log.ts';
 import type { CustomerEngagement } from '../customer-engagement.ts';
 import { nameKey, sameName } from '../identity.ts';
@@ -76,12 +77,15 @@ export interface ParkingCheck {
  * Says which of the configured accounts may be used for parking. Whoever can log on as a parking account is, for a moment,
  * the person whose record is parked on it; so it has to be an account made for that, and in no record.
  *
+ * @param ou below which they have to be
+ * @param facts what the directory says of them now; undefined where it could not be asked
  * @throws CustomerEngagementError
  */
 export async function checkParkingAccounts(
   accounts: readonly string[],
   ce: CustomerEngagement,
   log: RepairerLog,
+  { ou, facts }: { ou: string | undefined; facts: readonly AccountFacts[] | undefined },
   stop: AbortSignal,
 ): Promise<ParkingCheck> {
   const records = accounts.length === 0 ? [] : await ce.find({ domainNames: accounts }, stop);
@@ -102,6 +106,11 @@ export async function checkParkingAccounts(
     if (identity.givenName !== undefined || identity.sn !== undefined || identity.mail !== undefined) {
       return 'it looks like a person (it has a first name, a last name or an e-mail address): use accounts made for parking only';
     }
+    const fact = facts?.find(({ objectGUID }) => objectGUID === identity.objectGUID);
+    if (fact !== undefined && fact.privileges.length > 0) {
+      return `it is privileged (${fact.privileges.join(', ')}): whoever is parked on it would be that; use accounts that can do nothing`;
+    }
+    if (fact !== undefined && ou !== undefined && !nameKey(fact.dn).endsWith(`,${nameKey(ou)}`)) return `it is not below ${ou}`;
     if (log.link(identity.objectGUID) !== undefined)
       return 'it is linked to a Customer Engagement user: use accounts made for parking only';
     const record = records.find(({ domainname }) => sameName(domainname, account));

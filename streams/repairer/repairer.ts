@@ -42,6 +42,8 @@ export interface RepairerSettings extends RepairsSettings {
   readonly trusted: readonly Trait[];
   /** What becomes of the record of an account that was deleted and made anew under its name. */
   readonly recreated: 'ask' | 'repair';
+  /** DN below which parking accounts have to be. */
+  readonly parkingOu?: string | undefined;
   /** Milliseconds between two looks for what people ask for. */
   readonly requestsEvery: number;
 }
@@ -143,7 +145,7 @@ async function start(
   }
   if (stop.aborted) return undefined;
   const own = await ce.whoAmI(stop);
-  const parking = await checkParkingAccounts(settings.parkingAccounts, ce, log, stop);
+  const parking = await parkingNow(ce, log, settings, stop);
   const linker = new Linker(ce, log, settings);
   const astray: Astray[] = [];
   const links = await linker.learn(stop, (record) => astray.push(record));
@@ -160,6 +162,18 @@ async function start(
       ...(pool.size > 0 ? [] : [waiting(ce.name, withoutParking(parking), REFUSED_DELAY.first).report]),
     ],
   };
+}
+
+/** What the directory cannot be asked about now is judged by what the log knows. */
+async function parkingNow(
+  ce: CustomerEngagement,
+  log: RepairerLog,
+  { parkingAccounts, parkingOu, desk }: RepairerSettings,
+  stop: AbortSignal,
+): Promise<ParkingCheck> {
+  const names = parkingAccounts.map((account) => account.split('\\')[1] ?? '');
+  const facts = await desk?.facts(names).catch(() => undefined);
+  return await checkParkingAccounts(parkingAccounts, ce, log, { ou: parkingOu, facts }, stop);
 }
 
 function withoutParking({ refused }: ParkingCheck): ParkingError {
@@ -213,12 +227,12 @@ function untilThereIsParking(
   repairs: Repairs,
   ce: CustomerEngagement,
   log: RepairerLog,
-  { parkingAccounts }: RepairerSettings,
+  settings: RepairerSettings,
   stop: AbortSignal,
 ): Observable<never> {
   const look = async (): Promise<void> => {
     await log.refresh();
-    const parking = await checkParkingAccounts(parkingAccounts, ce, log, stop);
+    const parking = await parkingNow(ce, log, settings, stop);
     if (parking.usable.length > 0) throw new ParkingProvided(`${parking.usable.join(', ')} can be used for parking by now`);
     if (!repairs.open.some(mayBeParked)) throw withoutParking(parking);
   };

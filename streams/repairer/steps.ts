@@ -1,4 +1,5 @@
 import { delay, firstValueFrom, from, map, race } from 'rxjs';
+import type { AccountDesk } from '../account-desk.ts';
 import type { RepairerLog } from '../change-log.ts';
 import { type CustomerEngagement, CustomerEngagementError, type SystemUser } from '../customer-engagement.ts';
 import { isUpn, sameName, userNameLike } from '../identity.ts';
@@ -8,6 +9,7 @@ import type { Breaker } from './breaker.ts';
 import { type ChangeWindow, opensIn } from './change-window.ts';
 import { type Decision, decide, type Situation } from './decide.ts';
 import type { DoNotTouch } from './do-not-touch.ts';
+import { LastLogons } from './last-logons.ts';
 import { linkOf } from './links.ts';
 import type { OpenRepairs } from './open-repairs.ts';
 import type { ParkingPool } from './parking.ts';
@@ -33,6 +35,8 @@ export interface RepairsSettings {
   readonly dryRun: boolean;
   /** Whether a record whose new account is on no record is given its name at once. */
   readonly oneStep: boolean;
+  /** Tells of last logons; without it none is recorded. */
+  readonly desk?: AccountDesk | undefined;
 }
 
 /** What the steps of all repairs of one organization share. */
@@ -67,6 +71,7 @@ export class Steps {
   /** Who waits until a parking account is free, and until another record is off its parking account or has given up its name. */
   readonly #waiting = { account: new Set<string>(), other: new Set<string>() };
   readonly #tries = new Tries();
+  readonly #logons: LastLogons;
 
   constructor({ ce, log, pool, own, settings, stop, repairs, schedule, breaker }: Workshop) {
     this.#ce = ce;
@@ -78,6 +83,7 @@ export class Steps {
     this.#repairs = repairs;
     this.#schedule = schedule;
     this.#breaker = breaker;
+    this.#logons = new LastLogons(settings.desk);
   }
 
   /** What was in the way of this record before says nothing any more. */
@@ -186,6 +192,7 @@ export class Steps {
       notBefore: null,
       times,
     });
+    this.#logons.ask(systemuserid, this.#log.identity(this.#repairs.get(systemuserid).objectGUID));
     const mayWrite = await this.#mayWrite();
     if (!mayWrite || this.#stop.aborted) return false;
     if (this.#target(systemuserid) !== to) return true;
@@ -294,7 +301,9 @@ export class Steps {
     const links = state !== 'needs-person' && link !== undefined ? [link] : [];
     const parkingAccount = stillParked ? repair.parkingAccount : null;
     this.#tries.forget(systemuserid);
-    await this.#repairs.record(systemuserid, { state, reason, message: message ?? null, parkingAccount, notBefore: null }, links);
+    const lastLogon = state === 'repaired' ? await this.#logons.told(systemuserid) : undefined;
+    const ended = { state, reason, message: message ?? null, parkingAccount, notBefore: null, ...(lastLogon && { lastLogon }) };
+    await this.#repairs.record(systemuserid, ended, links);
     if (!stillParked) this.release(systemuserid);
     this.#wakeWaiting(this.#waiting.other, this.#waiting.other.size);
   }

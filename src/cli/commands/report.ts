@@ -1,0 +1,84 @@
+import type { Command } from 'commander';
+import type { Repair } from '../../../streams/repair.ts';
+import { type Context, lookAtLog } from '../context.ts';
+
+/** How well it works: how many people were repaired before they logged on next. */
+export function addReport(program: Command, { load }: Context): void {
+  program
+    .command('report')
+    .description('say how many people were repaired, how fast, and how many before their next logon')
+    .option('--since <time>', 'only repairs that ended at or after this time, ISO 8601')
+    .option('--json', 'as JSON')
+    .addHelpText('after', `\n${LIMITS.join('\n')}`)
+    .action(async ({ since, json }: { since?: string; json?: true }) => {
+      await using log = await lookAtLog(load().configuration);
+      const { repairs } = await log.status();
+      const report = reportOf(repairs.filter(({ at }) => since === undefined || at >= since));
+      console.log(json ? JSON.stringify(report, null, 2) : describe(report));
+    });
+}
+
+const LIMITS = [
+  'A logon between the change and the repair is seen where the domain controller that was asked has seen it itself (lastLogon), or where it has',
+  'been replicated (lastLogonTimestamp, up to 14 days late). One on another domain controller can be missed, so the figure is an upper bound.',
+  'The last repair of each record counts.',
+];
+
+export interface Report {
+  readonly repaired: number;
+  /** No logon was seen between the change and the new name. */
+  readonly beforeNextLogon: number;
+  /** One was: that person may have been refused. */
+  readonly afterALogon: number;
+  /** The directory did not say when the change was made, or when the person logged on. */
+  readonly unknown: number;
+  readonly needsPerson: number;
+  /** Milliseconds from the change in the directory to the new name, of those that tell. */
+  readonly milliseconds: { readonly median: number; readonly p95: number; readonly longest: number } | null;
+  /** Milliseconds on a parking account. */
+  readonly parked: { readonly median: number; readonly longest: number } | null;
+}
+
+export function reportOf(repairs: readonly Repair[]): Report {
+  const repaired = repairs.filter(({ state }) => state === 'repaired');
+  const verdicts = repaired.map(verdictOf);
+  const count = (verdict: string) => verdicts.filter((one) => one === verdict).length;
+  const times = repaired.flatMap(({ times: { changed, named } }) => (changed && named ? [Date.parse(named) - Date.parse(changed)] : []));
+  const parked = repaired.flatMap(({ times: { parked: from, named } }) => (from && named ? [Date.parse(named) - Date.parse(from)] : []));
+  return {
+    repaired: repaired.length,
+    beforeNextLogon: count('before'),
+    afterALogon: count('after'),
+    unknown: count('unknown'),
+    needsPerson: repairs.filter(({ state }) => state === 'needs-person').length,
+    milliseconds: times.length === 0 ? null : { median: quantile(times, 0.5), p95: quantile(times, 0.95), longest: quantile(times, 1) },
+    parked: parked.length === 0 ? null : { median: quantile(parked, 0.5), longest: quantile(parked, 1) },
+  };
+}
+
+function verdictOf({ times: { changed, named }, lastLogon }: Repair): 'before' | 'after' | 'unknown' {
+  if (changed === undefined || named === undefined || lastLogon === undefined) return 'unknown';
+  const logons = [lastLogon.seen, lastLogon.replicated].filter((time) => time !== null);
+  return logons.some((time) => time > changed && time < named) ? 'after' : 'before';
+}
+
+function quantile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0;
+}
+
+function describe({ repaired, beforeNextLogon, afterALogon, unknown, needsPerson, milliseconds, parked }: Report): string {
+  const lines = [
+    `Repaired              ${repaired}`,
+    `  before next logon   ${beforeNextLogon}`,
+    `  after a logon       ${afterALogon}`,
+    `  not known           ${unknown}`,
+    `Need a person         ${needsPerson}`,
+  ];
+  if (milliseconds !== null) {
+    const { median, p95, longest } = milliseconds;
+    lines.push(`Change to new name    median ${median} ms, 95 of 100 within ${p95} ms, longest ${longest} ms`);
+  }
+  if (parked !== null) lines.push(`On a parking account  median ${parked.median} ms, longest ${parked.longest} ms`);
+  return [...lines, '', ...LIMITS].join('\n');
+}
