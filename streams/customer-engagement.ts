@@ -4,8 +4,8 @@ export interface CustomerEngagement {
   readonly name: string;
   /** systemuserid of the service's own record (WhoAmI). */
   whoAmI(signal?: AbortSignal): Promise<string>;
-  /** The records with this id or one of these names, in one request; disabled ones too. */
-  find(query: { systemuserid?: string; domainNames: readonly string[] }, signal?: AbortSignal): Promise<SystemUser[]>;
+  /** The records with one of these ids or names, in as few requests as they fit into; disabled ones too. */
+  find(query: { systemuserids?: readonly string[]; domainNames: readonly string[] }, signal?: AbortSignal): Promise<SystemUser[]>;
   /**
    * Every record, disabled ones too, page by page.
    *

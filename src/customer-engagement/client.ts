@@ -92,7 +92,7 @@ class WebApi implements CustomerEngagement {
    * The server compares as its database does, which may be without regard to accents: the caller compares names again.
    * More names than fit into one address take several requests.
    */
-  find(query: { systemuserid?: string; domainNames: readonly string[] }, signal?: AbortSignal): Promise<SystemUser[]> {
+  find(query: { systemuserids?: readonly string[]; domainNames: readonly string[] }, signal?: AbortSignal): Promise<SystemUser[]> {
     return this.#named(async () => {
       const found = new Map<string, SystemUser>();
       for (const path of findPaths(query, this.#markColumn)) {

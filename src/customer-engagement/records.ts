@@ -107,9 +107,9 @@ const LONGEST_QUERY = 2048;
  *
  * @throws CustomerEngagementError of kind 'refused' for a name that is too long to be looked for
  */
-export function findPaths(query: { systemuserid?: string; domainNames: readonly string[] }, markColumn?: string): string[] {
-  const terms = query.domainNames.map((name) => `domainname eq ${literal(name)}`);
-  if (query.systemuserid !== undefined) terms.unshift(`systemuserid eq ${guidLiteral(query.systemuserid)}`);
+export function findPaths(query: { systemuserids?: readonly string[]; domainNames: readonly string[] }, markColumn?: string): string[] {
+  const ids = (query.systemuserids ?? []).map((id) => `systemuserid eq ${guidLiteral(id)}`);
+  const terms = [...ids, ...query.domainNames.map((name) => `domainname eq ${literal(name)}`)];
   const queries: string[] = [];
   for (const term of terms.map(encodeURIComponent)) {
     const longer = `${queries.at(-1)}${encodeURIComponent(' or ')}${term}`;

@@ -86,11 +86,15 @@ export async function changeLog(configuration: Configuration, log: Logger, { loo
 /** Repairs side by side, unless a setting says otherwise. */
 const MOST_PARALLEL = 8;
 
+function parallelOf({ parallel, parkingAccounts }: Configuration['organizations'][number]): number {
+  return parallel ?? Math.min(MOST_PARALLEL, parkingAccounts.length);
+}
+
 export function repairerSettings({ repairer, organizations }: Configuration, name: string): Omit<RepairerSettings, 'dryRun'> {
   const organization = organizations.find((one) => one.name === name);
   if (organization === undefined) throw new ConfigurationError([`organizations: there is none called ${name}`]);
   const { parkingAccounts, parkingOu, trusted, doNotTouch, recreated, oneStep, changeWindow } = organization;
-  const parallel = organization.parallel ?? Math.min(MOST_PARALLEL, parkingAccounts.length);
+  const parallel = parallelOf(organization);
   const own = { parkingAccounts, parkingOu, trusted, doNotTouch, recreated, oneStep, changeWindow, parallel };
   return { ...repairer, ...own, requestsEvery: REQUESTS_EVERY };
 }
@@ -100,9 +104,10 @@ export async function organizations(configuration: Configuration, log: Logger): 
   const { customerEngagement } = await import('../customer-engagement/client.ts');
   const { authentication } = await import('./authentication.ts');
   return configuration.organizations.map((organization, index) => {
-    const { name, url, apiVersion, caFile, allowClearText, deadline, auth, parkingAccounts, doNotTouch } = organization;
+    const { name, url, apiVersion, caFile, allowClearText, deadline, auth, doNotTouch } = organization;
     const markColumn = doNotTouch.column;
-    const connections = parkingAccounts.length;
+    // Those that are being written, and one each for what is read ahead and for links.
+    const connections = parallelOf(organization) + 2;
     checkCaFile(`organizations.${index}.caFile`, caFile);
     const warn = (message: string) => log.warn(message);
     if (auth.method === 'adfs') checkCaFile(`organizations.${index}.auth.caFile`, auth.caFile);

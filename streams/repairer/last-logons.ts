@@ -2,8 +2,8 @@ import type { AccountDesk } from '../account-desk.ts';
 import type { Identity } from '../identity.ts';
 import type { LastLogon } from '../repair.ts';
 
-/** Milliseconds that the end of a repair waits for what the directory says of the last logon. */
-const PATIENCE = 500;
+/** Milliseconds that the end of a repair waits for what the directory says of the last logon; it was asked two writes before. */
+const PATIENCE = 50;
 
 /** Asks for the last logons of people who are being repaired, beside their repairs. What does not come in time is left out. */
 export class LastLogons {

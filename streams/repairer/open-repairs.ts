@@ -34,8 +34,9 @@ export class OpenRepairs {
     return repairs;
   }
 
+  /** Those that have not ended. */
   get all(): Repair[] {
-    return [...this.#open.values()];
+    return [...this.#open.values()].filter(isOpen);
   }
 
   find(systemuserid: string): Repair | undefined {
@@ -178,6 +179,18 @@ export class OpenRepairs {
     await this.#log.record({ repairs: [repair], links });
     // An event may have begun another repair meanwhile.
     if (!isOpen(repair) && this.#open.get(systemuserid)?.sequence === repair.sequence) this.#open.delete(systemuserid);
+    this.#recorded.next(repair);
+  }
+
+  /**
+   * Makes the end of a repair durable, as it was known then; whatever has been begun for its record since goes on.
+   *
+   * @throws FencedError @throws LogError
+   */
+  async conclude(ended: Repair, links: readonly Link[]): Promise<void> {
+    const repair = { ...ended, at: new Date().toISOString() };
+    await this.#log.record({ repairs: [repair], links });
+    if (this.#open.get(repair.systemuserid) === ended) this.#open.delete(repair.systemuserid);
     this.#recorded.next(repair);
   }
 

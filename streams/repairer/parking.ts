@@ -4,12 +4,17 @@ import type { CustomerEngagement } from '../customer-engagement.ts';
 import { nameKey, sameName } from '../identity.ts';
 import { isOpen, type Repair } from '../repair.ts';
 
+/** Milliseconds for which it is believed that no record is on a parking account. Customer Engagement refuses one that is taken. */
+const SEEN_FREE = 60_000;
+
 /** The parking accounts of one organization; one of them serves one repair at a time (SPEC rule 7). */
 export class ParkingPool {
   readonly size: number;
   readonly #accounts: readonly string[];
   readonly #users = new Map<string, string>();
   readonly #avoided = new Map<string, number>();
+  /** When it was last seen that no record is on it. */
+  readonly #seenFree = new Map<string, number>();
 
   constructor(accounts: readonly string[]) {
     this.#accounts = accounts;
@@ -58,9 +63,20 @@ export class ParkingPool {
     return this.#accounts.find((account) => sameName(account, domainName));
   }
 
+  /** No record is on this account, as was just seen. */
+  sawFree(account: string): void {
+    this.#seenFree.set(nameKey(account), Date.now());
+  }
+
+  /** Whether that was seen not long ago. */
+  isSeenFree(account: string): boolean {
+    return Date.now() - (this.#seenFree.get(nameKey(account)) ?? 0) < SEEN_FREE;
+  }
+
   /** Customer Engagement would not have this account: leave it alone for so many milliseconds. */
   avoid(account: string, milliseconds: number): void {
     this.#avoided.set(nameKey(account), Date.now() + milliseconds);
+    this.#seenFree.delete(nameKey(account));
   }
 
   #isFree(account: string): boolean {

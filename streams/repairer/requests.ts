@@ -46,7 +46,9 @@ async function outcomeOf(request: RepairRequest, place: Place, stop: AbortSignal
   await log.refresh();
   const link = log.linkOfRecord(systemuserid);
   if (request.kind === 'unlink') return unlinked(link, place);
-  const record = (await ce.find({ systemuserid, domainNames: [] }, stop)).find((found) => found.systemuserid === systemuserid);
+  const record = (await ce.find({ systemuserids: [systemuserid], domainNames: [] }, stop)).find(
+    (found) => found.systemuserid === systemuserid,
+  );
   if (record === undefined) return refused('there is no such user record');
   if (systemuserid === own) return refused('it is the service\u2019s own record, which it may not write');
   if (record.special) return refused('it is SYSTEM, INTEGRATION, a support user or an application user, which cannot be written');

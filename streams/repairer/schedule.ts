@@ -8,6 +8,7 @@ export class Schedule {
   #atOnce: number;
   readonly #due = new Set<string>();
   readonly #busy = new Set<string>();
+  #alongside = 0;
   readonly #timers = new Map<string, NodeJS.Timeout>();
   readonly #ended = Promise.withResolvers<void>();
   #pause: NodeJS.Timeout | undefined;
@@ -64,10 +65,33 @@ export class Schedule {
     return this.#pause === undefined ? 0 : Math.max(0, this.#pausedUntil - Date.now());
   }
 
+  /** Something that ends after a look, and that the end waits for; when it fails that is a failure of the look. */
+  alongside(work: Promise<void>): void {
+    this.#alongside++;
+    work
+      .catch((error: unknown) => {
+        this.#failure ??= { error };
+        this.stop();
+      })
+      .finally(() => {
+        this.#alongside--;
+        this.#next();
+      });
+  }
+
   /** So many side by side from now on; what is under way goes on. */
   limit(atOnce: number): void {
     this.#atOnce = atOnce;
     this.#next();
+  }
+
+  /** Who would be looked at next, the most urgent first. */
+  upcoming(howMany: number): string[] {
+    const waiting = [...this.#due].filter((id) => !this.#busy.has(id)).map((id) => ({ id, urgency: this.#urgency(id) }));
+    return waiting
+      .sort((a, b) => b.urgency - a.urgency)
+      .slice(0, howMany)
+      .map(({ id }) => id);
   }
 
   stop(): void {
@@ -82,7 +106,7 @@ export class Schedule {
       if (next === undefined) break;
       void this.#begin(next);
     }
-    if (!this.#stopped || this.#busy.size > 0) return;
+    if (!this.#stopped || this.#busy.size > 0 || this.#alongside > 0) return;
     if (this.#failure === undefined) this.#ended.resolve();
     else this.#ended.reject(this.#failure.error);
   }

@@ -4,7 +4,7 @@ import type { RepairerLog } from '../change-log.ts';
 import { type CustomerEngagement, CustomerEngagementError, type SystemUser } from '../customer-engagement.ts';
 import { isUpn, sameName, userNameLike } from '../identity.ts';
 import { aborted } from '../operators.ts';
-import type { Repair, RepairReason } from '../repair.ts';
+import { isOpen, type Repair, type RepairReason } from '../repair.ts';
 import type { Breaker } from './breaker.ts';
 import { type ChangeWindow, opensIn } from './change-window.ts';
 import { type Decision, decide, type Situation } from './decide.ts';
@@ -13,6 +13,7 @@ import { LastLogons } from './last-logons.ts';
 import { linkOf } from './links.ts';
 import type { OpenRepairs } from './open-repairs.ts';
 import type { ParkingPool } from './parking.ts';
+import { ReadAhead } from './read-ahead.ts';
 import { meaningOf } from './repair-failures.ts';
 import type { Schedule } from './schedule.ts';
 import { situationOf } from './situation.ts';
@@ -72,6 +73,7 @@ export class Steps {
   readonly #waiting = { account: new Set<string>(), other: new Set<string>() };
   readonly #tries = new Tries();
   readonly #logons: LastLogons;
+  readonly #ahead: ReadAhead;
 
   constructor({ ce, log, pool, own, settings, stop, repairs, schedule, breaker }: Workshop) {
     this.#ce = ce;
@@ -84,6 +86,7 @@ export class Steps {
     this.#schedule = schedule;
     this.#breaker = breaker;
     this.#logons = new LastLogons(settings.desk);
+    this.#ahead = new ReadAhead(ce, stop);
   }
 
   /** What was in the way of this record before says nothing any more. */
@@ -94,7 +97,7 @@ export class Steps {
   /** @returns whether the next step can be taken at once */
   async take(systemuserid: string): Promise<boolean> {
     const repair = this.#repairs.find(systemuserid);
-    if (repair === undefined) return false;
+    if (repair === undefined || !isOpen(repair)) return false;
     const early = repair.notBefore === null ? 0 : Date.parse(repair.notBefore) - Date.now();
     if (early > 0) {
       this.#schedule.wake(systemuserid, early);
@@ -108,11 +111,8 @@ export class Steps {
       return false;
     }
     try {
-      const target = this.#target(systemuserid);
-      const domainNames = parkingAccount === undefined ? [target] : [target, parkingAccount];
-      const records = await this.#ce.find({ systemuserid, domainNames }, this.#stop);
+      const records = await this.#read(repair, parkingAccount);
       if (parkingAccount !== undefined && this.#isTaken(parkingAccount, systemuserid, records)) return true;
-      this.#breaker.answered({ written: false });
       const record = records.find((found) => found.systemuserid === systemuserid);
       if (record !== undefined) this.#note(systemuserid, record.domainname);
       // From here to the first write to the journal nothing else can come in between.
@@ -124,10 +124,25 @@ export class Steps {
     }
   }
 
+  /** What Customer Engagement shows of a record, of the name that it is to get, and of its parking account. */
+  async #read({ systemuserid, parkingAccount: mayBeOn }: Repair, parkingAccount: string | undefined): Promise<readonly SystemUser[]> {
+    const target = this.#target(systemuserid);
+    const isSure = mayBeOn === null && parkingAccount !== undefined && this.#pool.isSeenFree(parkingAccount);
+    const before = isSure ? await this.#ahead.take({ systemuserid, target }) : undefined;
+    if (before !== undefined) return before;
+    const domainNames = parkingAccount === undefined ? [target] : [target, parkingAccount];
+    const records = await this.#ce.find({ systemuserids: [systemuserid], domainNames }, this.#stop);
+    this.#breaker.answered({ written: false });
+    if (parkingAccount !== undefined && !records.some(({ domainname }) => sameName(domainname, parkingAccount))) {
+      this.#pool.sawFree(parkingAccount);
+    }
+    return records;
+  }
+
   async #do(systemuserid: string, decision: Decision, record: SystemUser | undefined): Promise<boolean> {
     switch (decision.step) {
       case 'end':
-        await this.end(systemuserid, decision, record);
+        this.#schedule.alongside(this.end(systemuserid, decision, record));
         return false;
       case 'wait':
         // Not on it, as was just read: nobody has to wait for this one.
@@ -192,6 +207,8 @@ export class Steps {
       notBefore: null,
       times,
     });
+    const upcoming = this.#schedule.upcoming(this.#settings.parallel).filter((next) => this.#repairs.find(next) !== undefined);
+    this.#ahead.begin(upcoming.map((next) => ({ systemuserid: next, target: this.#target(next) })));
     this.#logons.ask(systemuserid, this.#log.identity(this.#repairs.get(systemuserid).objectGUID));
     const mayWrite = await this.#mayWrite();
     if (!mayWrite || this.#stop.aborted) return false;
@@ -263,9 +280,12 @@ export class Steps {
     const repair = this.#repairs.get(systemuserid);
     this.#tries.forget(systemuserid);
     this.#repairs.update(systemuserid, { attempts: 0, times: { ...repair.times, named: new Date().toISOString() } });
+    if (repair.parkingAccount !== null) this.#pool.sawFree(repair.parkingAccount);
+    const lastLogon = await this.#logons.told(systemuserid);
+    if (lastLogon !== undefined) this.#repairs.update(systemuserid, { lastLogon });
     // Renamed again meanwhile.
     if (this.#target(systemuserid) !== to) return true;
-    await this.end(systemuserid, { state: 'repaired', reason: null }, { systemuserid, domainname: to });
+    this.#schedule.alongside(this.end(systemuserid, { state: 'repaired', reason: null }, { systemuserid, domainname: to }));
     return false;
   }
 
@@ -288,7 +308,7 @@ export class Steps {
     }
   }
 
-  /** The repair has ended. @throws FencedError @throws LogError */
+  /** The repair has ended; durable when it resolves. From now on its parking account can serve another. @throws FencedError @throws LogError */
   async end(
     systemuserid: string,
     { state, reason, message }: { state: 'repaired' | 'unneeded' | 'needs-person'; reason: RepairReason | null; message?: string },
@@ -301,10 +321,10 @@ export class Steps {
     const links = state !== 'needs-person' && link !== undefined ? [link] : [];
     const parkingAccount = stillParked ? repair.parkingAccount : null;
     this.#tries.forget(systemuserid);
-    const lastLogon = state === 'repaired' ? await this.#logons.told(systemuserid) : undefined;
-    const ended = { state, reason, message: message ?? null, parkingAccount, notBefore: null, ...(lastLogon && { lastLogon }) };
-    await this.#repairs.record(systemuserid, ended, links);
+    this.#repairs.update(systemuserid, { state, reason, message: message ?? null, parkingAccount, notBefore: null });
+    const ended = this.#repairs.get(systemuserid);
     if (!stillParked) this.release(systemuserid);
+    await this.#repairs.conclude(ended, links);
     this.#wakeWaiting(this.#waiting.other, this.#waiting.other.size);
   }
 
@@ -349,7 +369,7 @@ export class Steps {
     const { parkingAccount } = repair;
     const gone = error.failure === 'missing' || parkingAccount === null;
     const record = gone ? undefined : { systemuserid, domainname: parkingAccount };
-    await this.end(systemuserid, { state: 'needs-person', reason: meaning.reason, message: error.message }, record);
+    this.#schedule.alongside(this.end(systemuserid, { state: 'needs-person', reason: meaning.reason, message: error.message }, record));
   }
 
   /** Its parking account, if it had one, is free for another. */
@@ -361,6 +381,7 @@ export class Steps {
   #wakeWaiting(waiting: Set<string>, howMany: number): void {
     for (const systemuserid of [...waiting].slice(0, howMany)) {
       waiting.delete(systemuserid);
+      if (this.#repairs.find(systemuserid) === undefined) continue;
       this.#repairs.update(systemuserid, { notBefore: null });
       this.#schedule.wake(systemuserid);
     }

@@ -6,10 +6,11 @@ import { burst } from './burst.ts';
 import { idle } from './idle.ts';
 import { latency } from './latency.ts';
 import { memory } from './memory.ts';
+import { repair } from './repair.ts';
 import { restart } from './restart.ts';
 import { snapshot } from './snapshot.ts';
 
-const BENCHES: readonly Bench[] = [latency, snapshot, burst, idle, restart, memory];
+const BENCHES: readonly Bench[] = [latency, repair, snapshot, burst, idle, restart, memory];
 
 const LIST = BENCHES.map(({ name, summary }) => `  ${name.padEnd(10)}${summary}`).join('\n');
 const USAGE = `usage: npm run bench -- NAME [--json FILE] [--quick] [--seconds N]

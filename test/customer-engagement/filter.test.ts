@@ -65,7 +65,7 @@ test('a quote is doubled and everything is encoded once', () => {
 
 test('many names are asked for in addresses that IIS still takes', () => {
   const names = Array.from({ length: 200 }, (_, index) => `CORP\\ns-park-${index}`);
-  const paths = findPaths({ systemuserid: ID, domainNames: names });
+  const paths = findPaths({ systemuserids: [ID], domainNames: names });
   expect(paths.length).toBeGreaterThan(1);
   for (const path of paths) expect(path.split('?')[1]?.length).toBeLessThanOrEqual(2048);
   expect(paths.flatMap((path) => understood(path))).toEqual([['systemuserid', ID], ...names.map((name) => ['domainname', name])]);

@@ -32,7 +32,7 @@ describe('find', () => {
     await using at = await pair((response) =>
       json(response, 200, { value: [record(), record({ systemuserid: OTHER, domainname: null, fullname: null })] }),
     );
-    const found = await at.ce.find({ systemuserid: ID, domainNames: ["CORP\\o'brien", 'CORP\\a+b&c%d'] });
+    const found = await at.ce.find({ systemuserids: [ID], domainNames: ["CORP\\o'brien", 'CORP\\a+b&c%d'] });
     const profile = {
       firstname: 'Ann',
       lastname: 'Lee',
@@ -65,7 +65,7 @@ describe('find', () => {
         markColumn: 'new_sync',
       },
     );
-    const found = await at.ce.find({ systemuserid: ID, domainNames: [] });
+    const found = await at.ce.find({ systemuserids: [ID], domainNames: [] });
     expect(found.map(({ mark }) => mark)).toEqual(['false', '']);
     expect(at.server.received[0]?.url).toContain('modifiedon,new_sync&');
   });
@@ -84,7 +84,7 @@ describe('find', () => {
 
   test('refuses an id that would change the filter', async () => {
     await using at = await pair((response) => json(response, 200, { value: [] }));
-    expect((await failing(at.ce.find({ systemuserid: `${ID} or true`, domainNames: [] }))).failure).toBe('refused');
+    expect((await failing(at.ce.find({ systemuserids: [`${ID} or true`], domainNames: [] }))).failure).toBe('refused');
     expect((await failing(at.ce.setDomainName('../contacts', 'CORP\\x'))).failure).toBe('refused');
     expect(at.server.received).toEqual([]);
   });
@@ -99,12 +99,12 @@ describe('find', () => {
     ['INTEGRATION', { fullname: 'INTEGRATION' }],
   ])('marks %s as special', async (_, columns) => {
     await using at = await pair((response) => json(response, 200, { value: [record(columns)] }));
-    expect(await at.ce.find({ systemuserid: ID, domainNames: [] })).toMatchObject([{ special: true }]);
+    expect(await at.ce.find({ systemuserids: [ID], domainNames: [] })).toMatchObject([{ special: true }]);
   });
 
   test.each([0, 1, 2, 4, null])('access mode %s alone is nothing special', async (accessmode) => {
     await using at = await pair((response) => json(response, 200, { value: [record({ accessmode, setupuser: null })] }));
-    expect(await at.ce.find({ systemuserid: ID, domainNames: [] })).toMatchObject([{ special: false }]);
+    expect(await at.ce.find({ systemuserids: [ID], domainNames: [] })).toMatchObject([{ special: false }]);
   });
 });
 

@@ -48,7 +48,7 @@ describe.each(['8.2', '9.0', '9.1'] as const)('against a strict server that spea
   });
 
   test('records are found by id and by names of all kinds, in one request', async () => {
-    const found = await at.ce.find({ systemuserid: id(2), domainNames: ["corp\\O'Brien", 'CORP\\gone+away & 100%', 'CORP\\nobody'] });
+    const found = await at.ce.find({ systemuserids: [id(2)], domainNames: ["corp\\O'Brien", 'CORP\\gone+away & 100%', 'CORP\\nobody'] });
     expect(found.map(({ systemuserid }) => systemuserid).toSorted()).toEqual([id(2), id(3), id(5)]);
     expect(found.find(({ systemuserid }) => systemuserid === id(2))).toEqual({
       systemuserid: id(2),
@@ -128,7 +128,7 @@ describe.each(['8.2', '9.0', '9.1'] as const)('against a strict server that spea
     for (const kind of ['drop-after-write', 'truncate'] as const) {
       await at.control.setFaults([{ match: { method: 'PATCH', times: 1 }, fault: { kind } }]);
       expect((await failing(at.ce.setDomainName(id(3), 'CORP\\ns-park-02'))).failure).toBe('unknown-outcome');
-      expect(await at.ce.find({ systemuserid: id(3), domainNames: [] })).toMatchObject([{ domainname: 'CORP\\ns-park-02' }]);
+      expect(await at.ce.find({ systemuserids: [id(3)], domainNames: [] })).toMatchObject([{ domainname: 'CORP\\ns-park-02' }]);
       await at.ce.setDomainName(id(3), "CORP\\o'brien");
     }
   });

@@ -134,10 +134,12 @@ export class MemoryCustomerEngagement {
     return {
       name,
       whoAmI: () => exchange({ operation: 'whoAmI', systemuserid: undefined, name: undefined }, () => this.own),
-      find: ({ systemuserid, domainNames }) =>
-        exchange({ operation: 'find', systemuserid, name: domainNames[0] }, () =>
+      find: ({ systemuserids = [], domainNames }) =>
+        exchange({ operation: 'find', systemuserid: systemuserids[0], name: domainNames[0] }, () =>
           this.records
-            .filter((record) => record.systemuserid === systemuserid || domainNames.some((asked) => sameName(asked, record.domainname)))
+            .filter(
+              (record) => systemuserids.includes(record.systemuserid) || domainNames.some((asked) => sameName(asked, record.domainname)),
+            )
             .map(shown),
         ),
       async *all({ since }) {

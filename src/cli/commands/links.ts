@@ -98,7 +98,7 @@ async function decide(
 
 async function recordOf(ce: CustomerEngagement, text: string): Promise<SystemUser> {
   const isId = GUID.test(text);
-  const found = await ce.find(isId ? { systemuserid: text.toLowerCase(), domainNames: [] } : { domainNames: [text] });
+  const found = await ce.find(isId ? { systemuserids: [text.toLowerCase()], domainNames: [] } : { domainNames: [text] });
   const [record, another] = found.filter(({ systemuserid, domainname }) => nameKey(isId ? systemuserid : domainname) === nameKey(text));
   if (record === undefined) throw new CommandError(`${ce.name} has no record with the systemuserid or user name ${text}`);
   if (another !== undefined) throw new CommandError(`Several records of ${ce.name} show ${text}: give a systemuserid`);
