@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { AndFilter, Attribute, Client, type Entry, EqualityFilter, OrFilter } from 'ldapts';
-import type { AccountDesk, AccountFacts } from '../../streams/account-desk.ts';
+import type { AccountDesk, AccountFacts, AccountLogon } from '../../streams/account-desk.ts';
 import { DirectoryError } from '../../streams/directory-source.ts';
 import { type Candidate, inDns, named } from './candidates.ts';
 import { tlsOptions, trustedCertificates } from './endpoint.ts';
@@ -86,15 +86,36 @@ export class Accounts implements AsyncDisposable {
   /** Those of these sAMAccountNames that there are. @throws DirectoryError */
   async find(names: readonly string[]): Promise<AccountFacts[]> {
     const found: AccountFacts[] = [];
+    for (const entry of await this.#named(names, ['sAMAccountName', 'userAccountControl', 'adminCount']))
+      found.push(await this.#factsOf(entry));
+    return found;
+  }
+
+  /** @throws DirectoryError */
+  async logons(names: readonly string[]): Promise<AccountLogon[]> {
+    const entries = await this.#named(names, ['lastLogon', 'lastLogonTimestamp']);
+    return entries.map((entry) => ({
+      objectGUID: objectGuidOf(entry),
+      lastLogon: timeOf(entry.lastLogon),
+      lastLogonTimestamp: timeOf(entry.lastLogonTimestamp),
+    }));
+  }
+
+  async #named(names: readonly string[], attributes: string[]): Promise<Entry[]> {
+    const found: Entry[] = [];
     for (let from = 0; from < names.length; from += NAMES_AT_ONCE) {
       const filters = names.slice(from, from + NAMES_AT_ONCE).map((value) => new EqualityFilter({ attribute: 'sAMAccountName', value }));
       const filter = new AndFilter({
         filters: [new EqualityFilter({ attribute: 'objectClass', value: 'user' }), new OrFilter({ filters })],
       });
-      const attributes = ['objectGUID', 'sAMAccountName', 'userAccountControl', 'adminCount', 'lastLogon', 'lastLogonTimestamp'];
-      const options = { scope: 'sub' as const, filter, attributes, explicitBufferAttributes: ['objectGUID'] };
+      const options = {
+        scope: 'sub' as const,
+        filter,
+        attributes: ['objectGUID', ...attributes],
+        explicitBufferAttributes: ['objectGUID'],
+      };
       const { searchEntries } = await this.#asked(() => this.#client.search(this.namingContext, options));
-      for (const entry of searchEntries) found.push(await this.#factsOf(entry));
+      found.push(...searchEntries);
     }
     return found;
   }
@@ -143,12 +164,10 @@ export class Accounts implements AsyncDisposable {
     );
     return {
       dn: entry.dn,
-      objectGUID: guidText(Buffer.from(entry.objectGUID as Buffer)) ?? '',
+      objectGUID: objectGuidOf(entry),
       sAMAccountName: String(entry.sAMAccountName),
       enabled: (Number(entry.userAccountControl) & ACCOUNTDISABLE) === 0,
       privileges: [...privileges, ...(Number(entry.adminCount ?? 0) > 0 ? ['adminCount'] : [])],
-      lastLogon: timeOf(entry.lastLogon),
-      lastLogonTimestamp: timeOf(entry.lastLogonTimestamp),
     };
   }
 
@@ -167,6 +186,10 @@ async function candidatesOf(settings: AccountsSettings, signal: AbortSignal): Pr
   return await inDns({ ...settings, domain, allowClearText }, new Names(dnsServers, deadline), () => {})(signal);
 }
 
+function objectGuidOf(entry: Entry): string {
+  return guidText(Buffer.from(entry.objectGUID as Buffer)) ?? '';
+}
+
 function text(type: string, value: string): Attribute {
   return new Attribute({ type, values: [value] });
 }
@@ -181,21 +204,22 @@ function timeOf(value: Entry[string] | undefined): string | null {
 /** One that keeps its connections, and opens those anew that failed. */
 export function accountDesk(all: readonly AccountsSettings[]): AccountDesk {
   const opened = new Map<AccountsSettings, Promise<Accounts>>();
-  const askOne = async (settings: AccountsSettings, names: readonly string[]): Promise<AccountFacts[]> => {
+  const askOne = async <T>(settings: AccountsSettings, ask: (accounts: Accounts) => Promise<T[]>): Promise<T[]> => {
     const accounts = opened.get(settings) ?? Accounts.open(settings, AbortSignal.timeout(settings.deadline * 2));
     opened.set(settings, accounts);
     try {
-      return await (await accounts).find(names);
+      return await ask(await accounts);
     } catch (error) {
       if (opened.get(settings) === accounts) opened.delete(settings);
       void accounts.then((one) => one[Symbol.asyncDispose]()).catch(() => {});
       throw error;
     }
   };
+  const askAll = async <T>(ask: (accounts: Accounts) => Promise<T[]>): Promise<T[]> =>
+    (await Promise.all(all.map((settings) => askOne(settings, ask)))).flat();
   return {
-    async facts(names) {
-      return (await Promise.all(all.map((settings) => askOne(settings, names)))).flat();
-    },
+    facts: (names) => askAll((accounts) => accounts.find(names)),
+    logons: (names) => askAll((accounts) => accounts.logons(names)),
     async close() {
       const connections = [...opened.values()];
       opened.clear();

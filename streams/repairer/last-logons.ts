@@ -2,13 +2,14 @@ import type { AccountDesk } from '../account-desk.ts';
 import type { Identity } from '../identity.ts';
 import type { LastLogon } from '../repair.ts';
 
-/** Milliseconds that the end of a repair waits for what the directory says of the last logon; it was asked two writes before. */
-const PATIENCE = 50;
-
-/** Asks for the last logons of people who are being repaired, beside their repairs. What does not come in time is left out. */
+/**
+ * Asks for the last logons of people who are being repaired, beside their repairs: it is asked before the two writes, and what is not
+ * there after them is left out.
+ */
 export class LastLogons {
   readonly #desk: AccountDesk | undefined;
-  readonly #asked = new Map<string, Promise<LastLogon | undefined>>();
+  /** Undefined until it is told. */
+  readonly #told = new Map<string, LastLogon | undefined>();
 
   constructor(desk: AccountDesk | undefined) {
     this.#desk = desk;
@@ -17,22 +18,18 @@ export class LastLogons {
   ask(systemuserid: string, identity: Identity | undefined): void {
     if (this.#desk === undefined || identity === undefined) return;
     const { objectGUID, sAMAccountName } = identity;
-    const answer = this.#desk.facts([sAMAccountName]).then((facts) => facts.find((fact) => fact.objectGUID === objectGUID));
-    const told = answer.then(
-      (fact) => fact && { seen: fact.lastLogon, replicated: fact.lastLogonTimestamp, asked: new Date().toISOString() },
-    );
-    this.#asked.set(
-      systemuserid,
-      told.catch(() => undefined),
-    );
+    this.#told.set(systemuserid, undefined);
+    const note = (logons: Awaited<ReturnType<AccountDesk['logons']>>) => {
+      const logon = logons.find((one) => one.objectGUID === objectGUID);
+      if (logon === undefined || !this.#told.has(systemuserid)) return;
+      this.#told.set(systemuserid, { seen: logon.lastLogon, replicated: logon.lastLogonTimestamp, asked: new Date().toISOString() });
+    };
+    this.#desk.logons([sAMAccountName]).then(note, () => {});
   }
 
-  async told(systemuserid: string): Promise<LastLogon | undefined> {
-    const asked = this.#asked.get(systemuserid);
-    this.#asked.delete(systemuserid);
-    if (asked === undefined) return undefined;
-    const { promise: late, resolve } = Promise.withResolvers<undefined>();
-    const timer = setTimeout(() => resolve(undefined), PATIENCE);
-    return await Promise.race([asked, late]).finally(() => clearTimeout(timer));
+  take(systemuserid: string): LastLogon | undefined {
+    const told = this.#told.get(systemuserid);
+    this.#told.delete(systemuserid);
+    return told;
   }
 }

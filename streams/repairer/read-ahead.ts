@@ -29,10 +29,14 @@ export class ReadAhead {
     this.#stop = stop;
   }
 
-  /** Begins to read those that are not being read yet. */
-  begin(upcoming: readonly Upcoming[]): void {
+  /**
+   * Begins to read those that are not being read yet.
+   *
+   * @param atLeast fewer than so many are left for the next time, unless none at all has been read: one request reads many
+   */
+  begin(upcoming: readonly Upcoming[], atLeast: number): void {
     const wanted = upcoming.filter(({ systemuserid, target }) => !this.#isFresh(this.#readings.get(systemuserid), target));
-    if (wanted.length === 0) return;
+    if (wanted.length === 0 || (wanted.length < atLeast && wanted.length < upcoming.length)) return;
     const query = { systemuserids: wanted.map(({ systemuserid }) => systemuserid), domainNames: wanted.map(({ target }) => target) };
     // What fails is read again by whoever needs it, and told then.
     const found = this.#ce.find(query, this.#stop).catch(() => undefined);

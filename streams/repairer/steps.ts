@@ -207,8 +207,12 @@ export class Steps {
       notBefore: null,
       times,
     });
-    const upcoming = this.#schedule.upcoming(this.#settings.parallel).filter((next) => this.#repairs.find(next) !== undefined);
-    this.#ahead.begin(upcoming.map((next) => ({ systemuserid: next, target: this.#target(next) })));
+    const { parallel } = this.#settings;
+    const upcoming = this.#schedule.upcoming(2 * parallel).filter((next) => this.#repairs.find(next) !== undefined);
+    this.#ahead.begin(
+      upcoming.map((next) => ({ systemuserid: next, target: this.#target(next) })),
+      parallel,
+    );
     this.#logons.ask(systemuserid, this.#log.identity(this.#repairs.get(systemuserid).objectGUID));
     const mayWrite = await this.#mayWrite();
     if (!mayWrite || this.#stop.aborted) return false;
@@ -281,7 +285,7 @@ export class Steps {
     this.#tries.forget(systemuserid);
     this.#repairs.update(systemuserid, { attempts: 0, times: { ...repair.times, named: new Date().toISOString() } });
     if (repair.parkingAccount !== null) this.#pool.sawFree(repair.parkingAccount);
-    const lastLogon = await this.#logons.told(systemuserid);
+    const lastLogon = this.#logons.take(systemuserid);
     if (lastLogon !== undefined) this.#repairs.update(systemuserid, { lastLogon });
     // Renamed again meanwhile.
     if (this.#target(systemuserid) !== to) return true;

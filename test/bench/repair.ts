@@ -30,7 +30,7 @@ export const repair: Bench = {
   name: 'repair',
   summary: `1,000 renames repaired where each request takes ${LATENCY} ms, ${PARALLEL} side by side, against bare writes`,
   async run({ quick }: BenchOptions, print: Print): Promise<Outcome> {
-    const people = quick ? 100 : 1_000;
+    const people = quick ? 300 : 1_000;
     await using bed = await startBed({ users: people + ENGINES.length, brokers: 1, customerEngagement: true });
     await using admin = await DirectoryAdmin.connect(bed.directory);
     const control = new ControlClient(bed.crm.controlUrl);
