@@ -171,6 +171,8 @@ export interface LogStatus {
   readonly lastEvent: ChangeEvent | undefined;
   readonly repairs: readonly Repair[];
   readonly links: number;
+  /** The last one of each kind for each naming context that somebody made of a listener, served or not. */
+  readonly requests: readonly ListenerRequest[];
 }
 
 /** Another writer has taken over: stop, and do not take it back. */

@@ -17,6 +17,10 @@ import { SCHEMA, SCHEMA_VERSION } from './state-schema.ts';
 /** How many objectGUIDs are loaded at once. */
 const PAGE_SIZE = 1_000;
 
+/** How often, and after how many milliseconds, a new file is tried again that another process is just making. */
+const WAL_TRIES = 100;
+const WAL_PAUSE = 20;
+
 /** The character that follows `\\`. */
 const AFTER_BACKSLASH = ']';
 
@@ -40,7 +44,8 @@ export class StateStore implements KnownAccounts, Disposable {
         if (!this.isEmpty) this.#checkSchema(file, this.meta('schema'));
         return;
       }
-      this.database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${durable ? 'FULL' : 'NORMAL'}; PRAGMA cache_size = -4000;`);
+      this.#useWal();
+      this.database.exec(`PRAGMA synchronous = ${durable ? 'FULL' : 'NORMAL'}; PRAGMA cache_size = -4000;`);
       this.transaction(() => {
         this.database.exec(SCHEMA);
         this.#checkSchema(file, this.meta('schema') ?? SCHEMA_VERSION);
@@ -49,6 +54,19 @@ export class StateStore implements KnownAccounts, Disposable {
     } catch (error) {
       this[Symbol.dispose]();
       throw error;
+    }
+  }
+
+  /** SQLite does not wait for others at this point, whatever its time-out is. */
+  #useWal(): void {
+    for (let tries = 0; ; tries++) {
+      try {
+        this.database.exec('PRAGMA journal_mode = WAL');
+        return;
+      } catch (error) {
+        if (tries >= WAL_TRIES || !(error instanceof Error) || !/locked|busy/i.test(error.message)) throw error;
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, WAL_PAUSE);
+      }
     }
   }
 
@@ -376,6 +394,7 @@ export class StateStore implements KnownAccounts, Disposable {
       identities: this.#count('SELECT count(value) AS value FROM identity'),
       lastEvent: this.lastEvent,
       repairs: this.repairs(),
+      requests: this.requests(),
       links: this.#count("SELECT count(*) AS value FROM link WHERE value ->> 'denied' IS NULL"),
     };
   }

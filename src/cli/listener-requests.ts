@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { lastValueFrom, tap } from 'rxjs';
-import type { ChangeLog, ListenerRequest } from '../../streams/change-log.ts';
+import { type ChangeLog, type ListenerRequest, LogError } from '../../streams/change-log.ts';
 import type { DirectorySession } from '../../streams/directory-source.ts';
 import { DryRun } from '../../streams/listener/dry-run.ts';
 import { isTooMany } from '../../streams/listener/withheld.ts';
@@ -128,9 +128,20 @@ async function ask(log: ChangeLog, positions: readonly Position[], kind: Listene
 async function untilServed(log: ChangeLog, requests: readonly ListenerRequest[]): Promise<Position[]> {
   const begun = performance.now();
   let isSaid = false;
+  /** By the first one, the one that is waited for: somebody may ask for the same again before it is served. */
+  const wanted = new Map(requests.map((request) => [request.id, request]));
   for (;;) {
-    const { positions } = await log.status();
-    const served = requests.flatMap(({ id }) => positions.find((position) => position.served.includes(id)) ?? []);
+    const status = await log.status().catch((error: unknown) => {
+      if (!(error instanceof LogError)) throw error;
+      console.error(`${error.message}. The request stays in the log; looking again`);
+      return undefined;
+    });
+    for (const later of status?.requests ?? []) {
+      for (const [first, { kind, namingContext, time }] of wanted) {
+        if (later.kind === kind && later.namingContext === namingContext && later.time > time) wanted.set(first, later);
+      }
+    }
+    const served = [...wanted.values()].flatMap(({ id }) => status?.positions.find((position) => position.served.includes(id)) ?? []);
     if (served.length === requests.length) return served;
     if (!isSaid && performance.now() - begun > SAY_AFTER) {
       console.error('No listener has answered yet. The request stays in the log: whoever listens next serves it. Ctrl-C ends the waiting.');

@@ -28,7 +28,10 @@ export async function main(args: readonly string[]): Promise<number> {
     .exitOverride()
     .showHelpAfterError('(add --help for what there is)')
     // A setting whose path is misspelt may be a secret.
-    .configureOutput({ outputError: (text, write) => write(text.replaceAll(/(--[\w.]+)=[^\n]*/g, "$1'")) });
+    .configureOutput({
+      outputError: (text, write) =>
+        write(text.replaceAll(/'(-[^'=\s]*)=[^\n]*/g, "'$1'").replaceAll(/'(-[A-Za-z])[^-'\n][^'\n]*'/g, "'$1'")),
+    });
   const context: Context = {
     load: () => load({ file: program.opts<{ config?: string }>().config, environment: process.env, flags }),
     exitWith: (wanted) => {

@@ -6,7 +6,7 @@ import { SECRET, SEMICOLON } from './values.ts';
 export interface Option {
   /** Keys from the top; `N` stands for the place in a list, from 0. */
   readonly path: readonly string[];
-  readonly type: 'string' | 'integer' | 'boolean' | 'list' | 'object';
+  readonly type: 'string' | 'integer' | 'number' | 'boolean' | 'list' | 'object';
   readonly description: string;
   readonly default: unknown;
   /** From the environment or a file of its own only, never shown. */
@@ -29,6 +29,9 @@ interface JsonSchema {
   readonly separator?: string;
 }
 
+/** JSON Schema's names of single values that are not just text. */
+const SCALARS = ['integer', 'number', 'boolean'] as const;
+
 /** The table of all settings, in the order of the schema. */
 export const OPTIONS: readonly Option[] = leaves(z.toJSONSchema(Configuration, { io: 'input' }) as JsonSchema, []);
 
@@ -49,6 +52,8 @@ export function fromText(option: Option, text: string): unknown {
       return text.split(option.separator).map((item) => item.trim());
     case 'integer':
       return /^-?\d+$/.test(text) ? Number(text) : text;
+    case 'number':
+      return /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text;
     case 'boolean':
       return text === 'true' ? true : text === 'false' ? false : text;
     case 'object':
@@ -68,13 +73,7 @@ function leaves(schema: JsonSchema, path: readonly string[]): Option[] {
       : [leaf(schema, path, 'object'), ...inner];
   }
   if (schema.items?.properties !== undefined) return leaves(schema.items, [...path, 'N']);
-  return [
-    leaf(
-      schema,
-      path,
-      schema.type === 'array' ? 'list' : schema.type === 'integer' ? 'integer' : schema.type === 'boolean' ? 'boolean' : 'string',
-    ),
-  ];
+  return [leaf(schema, path, schema.type === 'array' ? 'list' : (SCALARS.find((type) => type === schema.type) ?? 'string'))];
 }
 
 function leaf(schema: JsonSchema, path: readonly string[], type: Option['type']): Option {

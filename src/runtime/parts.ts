@@ -1,6 +1,6 @@
 import { join, resolve } from 'node:path';
 import type { AccountDesk } from '../../streams/account-desk.ts';
-import type { ChangeLog } from '../../streams/change-log.ts';
+import { type ChangeLog, LogError } from '../../streams/change-log.ts';
 import type { CustomerEngagement } from '../../streams/customer-engagement.ts';
 import type { DirectorySource } from '../../streams/directory-source.ts';
 import type { ReadingSettings } from '../../streams/listener/reading.ts';
@@ -58,7 +58,8 @@ export async function changeLog(configuration: Configuration, log: Logger, { loo
   if (kafka === undefined) {
     const { SqliteLog } = await import('../changelog/sqlite/sqlite-log.ts');
     const file = resolve(stateDirectory, sqlite?.file ?? 'namesake.db');
-    return made('log.sqlite.file', () => new SqliteLog(file, { create: !look }));
+    const onSetAside = (where: string, why: string) => log.warn({ where }, `set aside ${where}: ${why}`);
+    return made('log.sqlite.file', () => new SqliteLog(file, { create: !look, onSetAside }));
   }
   const { brokers, topicPrefix, tls, sasl, allowClearText, retention, partitions, replicationFactor } = kafka;
   checkCaFile('log.kafka.tls.caFile', tls?.caFile);
@@ -138,6 +139,8 @@ function made<Part>(path: string, make: () => Part): Part {
   try {
     return make();
   } catch (error) {
+    // What passes by itself is no wrong setting.
+    if (error instanceof LogError && /locked|busy/i.test(error.message)) throw error;
     throw new ConfigurationError([`${path}: ${error instanceof Error ? error.message : String(error)}`]);
   }
 }

@@ -97,7 +97,10 @@ function forcedExit(stop: AbortController, log: Logger): { timer: NodeJS.Timeout
     }, STOP_DEADLINE);
   };
   const onSignal = (signal: NodeJS.Signals) => {
-    if (stop.signal.aborted) process.exit(state.code);
+    if (stop.signal.aborted) {
+      log.warn(`${signal} again: stopping at once, with exit code ${state.code}; nothing is lost`);
+      process.exit(state.code);
+    }
     log.info(`${signal}: stopping`);
     stop.abort(new Error(signal));
   };

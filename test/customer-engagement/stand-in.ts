@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -23,20 +23,34 @@ export interface StandIn extends AsyncDisposable {
   client(settings: Partial<Settings>): CustomerEngagement;
   /** Replaces the directory's accounts, by sAMAccountName; the same number stays the same account. */
   setAccounts(accounts: Readonly<Record<number, string>>): void;
+  /** Replaces them by whole accounts. */
+  setDirectory(accounts: readonly DirectoryAccount[]): void;
+}
+
+export interface DirectoryAccount {
+  readonly objectGUID: string;
+  readonly objectSid: string;
+  readonly sAMAccountName: string;
+  readonly userPrincipalName?: string | undefined;
 }
 
 /** The stand-in as a process of its own, over TLS, with a directory of numbered accounts. */
 export async function standIn(
   dialect: '8.2' | '9.0' | '9.1',
-  accounts: Readonly<Record<number, string>>,
+  accounts: Readonly<Record<number, string>> | readonly DirectoryAccount[],
   seed: readonly Seed[],
 ): Promise<StandIn> {
   const directory = mkdtempSync(join(tmpdir(), 'stand-in-'));
   const tls = certificate('IP:127.0.0.1');
   const directoryFile = join(directory, 'directory.json');
-  const setAccounts = (named: Readonly<Record<number, string>>) =>
-    writeFileSync(directoryFile, JSON.stringify(Object.entries(named).map(account)));
-  setAccounts(accounts);
+  // Whole at any moment, since it is read for each look-up.
+  const setDirectory = (whole: readonly unknown[]) => {
+    writeFileSync(`${directoryFile}.new`, JSON.stringify(whole));
+    renameSync(`${directoryFile}.new`, directoryFile);
+  };
+  const setAccounts = (named: Readonly<Record<number, string>>) => setDirectory(Object.entries(named).map(account));
+  if (Array.isArray(accounts)) setDirectory(accounts);
+  else setAccounts(accounts as Readonly<Record<number, string>>);
   const config: ConfigInput = {
     stateFile: join(directory, 'records'),
     requestLog: join(directory, 'requests'),
@@ -72,6 +86,7 @@ export async function standIn(
     origin,
     client,
     setAccounts,
+    setDirectory,
     async [Symbol.asyncDispose]() {
       await ce.close();
       child.kill();

@@ -3,13 +3,14 @@ import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Admin, Kafka, KafkaMessage } from 'kafkajs';
 import { z } from 'zod';
-import type { Batch } from '../../../streams/change-log.ts';
+import { type Batch, LogError } from '../../../streams/change-log.ts';
 import type { Origins } from '../../../streams/origin.ts';
 import { Position } from '../../../streams/position.ts';
 import { Link, Repair } from '../../../streams/repair.ts';
 import { TOPICS } from '../../../streams/topics.ts';
 import type { Entries } from '../events.ts';
 import { StateStore } from '../state-store.ts';
+import { TRANSACTION_TIMEOUT } from './client.ts';
 import { fromMessage, fromStateMessage, originsOf } from './envelope.ts';
 import { putRepairMessage } from './repair-requests.ts';
 import { fromRequestMessage, isRequest } from './request-record.ts';
@@ -47,9 +48,13 @@ type Checkpoint = z.infer<typeof Checkpoint>;
 
 /** From the last message of a transaction to what follows its mark. */
 const AFTER_MARK = 2n;
+/** Milliseconds for which an unfinished transaction can hide what others wrote after it: then the brokers abort it. */
+const HIDDEN_FOR = TRANSACTION_TIMEOUT + 15_000;
 /** Milliseconds in which brokers mark a transaction that they have accepted. */
 const MARKED_WITHIN = 3_000;
 const POLL = 50;
+/** Milliseconds by which a clock may be set back without anything being read anew. */
+const CLOCKS_DIFFER = 60_000;
 
 /** A batch as the cache takes it over once it is written. */
 export interface WrittenBatch {
@@ -83,6 +88,8 @@ export class TopicCache {
   readonly #settings: CacheSettings;
   readonly #topics: Record<keyof typeof TOPICS, string>;
   readonly #requests: RequestTail;
+  /** Whether this process is the only writer of identities: what is known of them is not read again then. */
+  isWriting = false;
   /** Organizations whose repairs are recorded here: what their records say is known before it is read. */
   readonly #recording = new Set<string>();
 
@@ -109,6 +116,8 @@ export class TopicCache {
     // takes an instance that has read nothing up for a day; otherwise it happens at the start, when nobody is at work yet.
     if (checkpoint === undefined) this.#clear(part);
     if (news.some(({ from, end }) => from < end) && !(await this.#read(news))) {
+      // Whoever writes the identities knows better than what can be read back of them at this moment.
+      if (this.isWriting) throw new LogError('the position topic cannot be recognized: was it replaced while a listener was at work?');
       this.#settings.onRebuild('it belongs to topics that have been replaced');
       for (const each of PART_NAMES) this.#clear(each);
       await this.#read(whole);
@@ -127,6 +136,18 @@ export class TopicCache {
     const ends = Promise.all(topics.map(async (topic) => (await this.#admin.fetchTopicOffsets(topic)).map((end) => ({ topic, ...end }))));
     const offsets = await ends.then((all) => all.flat()).catch(() => offsetsOf(this.#kafka, topics));
     return offsets.some(({ topic, partition, high }) => next[`${topic}/${partition}`] !== String(high));
+  }
+
+  /** Waits until what was written before these places can be read: a transaction of somebody else may still hide it. @throws LogError */
+  async readableUpTo(places: readonly Written[]): Promise<void> {
+    const topics = [...new Set(places.map(({ topic }) => topic))];
+    for (const deadline = Date.now() + HIDDEN_FOR; ; await sleep(POLL)) {
+      const ends = await offsetsOf(this.#kafka, topics);
+      const isHidden = ({ topic, partition, last }: Written) =>
+        ends.some((end) => end.topic === topic && end.partition === partition && end.high <= last);
+      if (!places.some(isHidden)) return;
+      if (Date.now() > deadline) throw new LogError(`a transaction of somebody else hides the end of ${topics.join(', ')}`);
+    }
   }
 
   /** From now on the repairs of this organization are recorded here, and reading up leaves them alone. */
@@ -209,7 +230,13 @@ export class TopicCache {
   /** The position topic is read from its last known record on, whatever else is read. */
   async #withAnchor(ranges: readonly Range[], offset: bigint): Promise<Range[]> {
     const others = ranges.filter(({ topic }) => topic !== this.#topics.position);
-    const position = await offsetsOf(this.#kafka, [this.#topics.position]);
+    let position = await offsetsOf(this.#kafka, [this.#topics.position]);
+    // Until the brokers have marked the transaction that the record came with, it is not there for readers.
+    for (const deadline = Date.now() + MARKED_WITHIN; position.some(({ high }) => high <= offset); ) {
+      if (Date.now() > deadline) break;
+      await sleep(POLL);
+      position = await offsetsOf(this.#kafka, [this.#topics.position]);
+    }
     return [...others, ...position.map(({ topic, partition, high }): Range => ({ topic, partition, from: offset, end: high }))];
   }
 
@@ -298,6 +325,7 @@ export class TopicCache {
     };
     if (stored.of !== of) return unusable('it belongs to another cluster or topic prefix');
     if (Date.now() - stored.time >= this.#settings.lifetime) return unusable('it is older than the marks of deletions in the topics');
+    if (stored.time > Date.now() + CLOCKS_DIFFER) return unusable('it is of a time to come: the clock was wrong, then or now');
     for (const { topic, partition, low, high } of offsets) {
       const next = BigInt(stored.next[`${topic}/${partition}`] ?? low);
       if (next > high || next < low) return unusable(`it does not fit to what ${topic} holds`);

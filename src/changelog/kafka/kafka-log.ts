@@ -83,6 +83,7 @@ export class KafkaLog implements ChangeLog {
     try {
       await this.#exclusive(() => cache.catchUp('identities'));
       this.#listening = true;
+      cache.isWriting = true;
     } catch (error) {
       await close();
       throw asLogError(this.name, error);
@@ -96,6 +97,7 @@ export class KafkaLog implements ChangeLog {
       append: (batch) => this.#exclusive(() => this.#append(batch, cache, writer)),
       [Symbol.asyncDispose]: async () => {
         this.#listening = false;
+        cache.isWriting = false;
         await close();
       },
     };
@@ -107,6 +109,7 @@ export class KafkaLog implements ChangeLog {
     const readUp = () => this.#catchUp(cache, ['identities', 'repairs']);
     const { lease, writer, close } = await this.#becomeWriter(role, this.#topics.repair, readUp, signal, onStandby);
     try {
+      await cache.readableUpTo(await writer.probe([this.#topics.repair, this.#topics.link]));
       await this.#exclusive(() => cache.catchUp('repairs'));
       cache.beginRecording(organization);
     } catch (error) {
@@ -263,7 +266,10 @@ export class KafkaLog implements ChangeLog {
       return { cache: new TopicCache(cacheFile, this.#kafka, this.#admin, { topicPrefix, lifetime, onSetAside, onRebuild }), lock };
     } catch (error) {
       lock?.[Symbol.dispose]();
-      throw error;
+      if (isLook) throw error;
+      throw new LogError(`the cache ${cacheFile} cannot be used: ${error instanceof Error ? error.message : String(error)}`, {
+        cause: error,
+      });
     }
   }
 
@@ -275,7 +281,7 @@ export class KafkaLog implements ChangeLog {
         onStandby?.();
         keepUp();
       };
-      return GroupLease.acquire(this.#kafka, `${id}-lease`, topic, signal, onWait);
+      return GroupLease.acquire(this.#kafka, this.#groupOf(`lease-${role}`), topic, signal, onWait);
     };
     const lease = await whileWarm(acquire, readUp, Math.min(READ_UP, (this.#options.cacheLifetime ?? Number.POSITIVE_INFINITY) / 3));
     try {

@@ -1,3 +1,4 @@
+import { uptime } from 'node:os';
 import { AssignerProtocol, type Kafka, type PartitionAssigner } from 'kafkajs';
 import { LogError } from '../../../streams/change-log.ts';
 import { asLogError, SESSION_TIMEOUT } from './client.ts';
@@ -17,6 +18,25 @@ const LOOK = 500;
 const SILENCE = 20_000;
 /** Milliseconds after a sign of life that was answered for which nobody else can have the lease, with time left for what is begun then. */
 const CERTAIN = SESSION_TIMEOUT - 2_000;
+/**
+ * A moment by two clocks: the finer one stands still while the machine is suspended, the other one counts that on Linux. Whichever says
+ * that more time has passed is believed.
+ */
+interface Moment {
+  readonly awake: number;
+  readonly up: number;
+}
+const LONG_AGO: Moment = { awake: Number.NEGATIVE_INFINITY, up: Number.NEGATIVE_INFINITY };
+
+function momentBefore(milliseconds: number): Moment {
+  return { awake: performance.now() - milliseconds, up: uptime() * 1_000 - milliseconds };
+}
+
+/** Milliseconds. */
+function since({ awake, up }: Moment): number {
+  return Math.max(performance.now() - awake, uptime() * 1_000 - up);
+}
+
 /** Requests by which a member shows that it lives, as kafkajs names them. */
 const SIGNS_OF_LIFE = ['Heartbeat', 'SyncGroup'];
 
@@ -35,10 +55,10 @@ export class GroupLease implements AsyncDisposable {
   #member = '';
   #watch: NodeJS.Timeout | undefined;
   /**
-   * When the last sign of life that the group answered was sent, by performance.now(). Not when the answer was read: after this process
-   * was frozen, answers are read that the group gave before it passed the lease on.
+   * When the last sign of life that the group answered was sent. Not when the answer was read: after this process was frozen, answers are
+   * read that the group gave before it passed the lease on.
    */
-  #alive = 0;
+  #alive: Moment = LONG_AGO;
   /** Resolved, and replaced, at each answer of the group and at the end. */
   #news = Promise.withResolvers<void>();
 
@@ -100,9 +120,9 @@ export class GroupLease implements AsyncDisposable {
 
   async #join(topic: string, signal: AbortSignal): Promise<void> {
     const { consumer } = this.#group;
-    let sent = 0;
+    let sent = LONG_AGO;
     consumer.on(consumer.events.REQUEST, ({ payload: { apiName, duration } }) => {
-      if (SIGNS_OF_LIFE.includes(apiName)) sent = performance.now() - Math.max(0, duration);
+      if (SIGNS_OF_LIFE.includes(apiName)) sent = momentBefore(Math.max(0, duration));
     });
     // Whether the answer was a good one shows only now.
     consumer.on(consumer.events.HEARTBEAT, () => this.#lives(sent));
@@ -126,8 +146,8 @@ export class GroupLease implements AsyncDisposable {
     }
   }
 
-  #lives(since: number): void {
-    this.#alive = since;
+  #lives(moment: Moment): void {
+    this.#alive = moment;
     this.#tell();
   }
 
@@ -157,7 +177,7 @@ export class GroupLease implements AsyncDisposable {
   #hold(): void {
     this.#held = true;
     this.#watch = setInterval(() => {
-      if (performance.now() - this.#alive > SILENCE) this.#lose(`the group has not answered for ${SILENCE} ms`);
+      if (since(this.#alive) > SILENCE) this.#lose(`the group has not answered for ${SILENCE} ms`);
     }, LOOK);
     this.#acquired.resolve();
   }
@@ -177,11 +197,11 @@ export class GroupLease implements AsyncDisposable {
 
   /** Who comes back after its session has ended has nothing to claim: the lease may be another's by now. */
   get #claims(): boolean {
-    return this.#held && performance.now() - this.#alive < SESSION_TIMEOUT;
+    return this.#held && since(this.#alive) < SESSION_TIMEOUT;
   }
 
   get #isCertain(): boolean {
-    return performance.now() - this.#alive < CERTAIN;
+    return since(this.#alive) < CERTAIN;
   }
 
   /** Leaves the lease where it is when somebody joins; kafkajs's own assigner would move it. */

@@ -100,6 +100,31 @@ export class TransactionalWriter implements AsyncDisposable {
     }
   }
 
+  /**
+   * Finds out where each partition of these topics ends by now, transactions that are under way included: with a record in each, in a
+   * transaction that is aborted, so that nobody ever reads them.
+   *
+   * @throws FencedError @throws LogError
+   */
+  async probe(topics: readonly string[]): Promise<Written[]> {
+    this.check();
+    try {
+      const transaction = this.#next ?? (await this.#producer.transaction());
+      this.#next = undefined;
+      const written: Written[] = [];
+      for (const topic of topics) {
+        for (let partition = 0; partition < (this.#layout.partitions.get(topic) ?? 0); partition++) {
+          const request = { topicMessages: [{ topic, messages: [{ key: 'probe', value: null, partition }] }], count: () => 1 };
+          written.push(...(await send(transaction, request)));
+        }
+      }
+      await transaction.abort();
+      return written;
+    } catch (error) {
+      throw this.fail(error);
+    }
+  }
+
   /** @throws FencedError @throws LogError when nothing can be written here any more */
   check(): void {
     if (this.#failure !== undefined) throw this.#failure;

@@ -94,8 +94,9 @@ export class SqliteLease implements Disposable {
   #take(): boolean {
     const held = this.#held();
     this.#lock ??= FileLease.tryAcquire(`${this.#file}-${this.#role}.lock`);
-    const isFree = held === undefined || (held.locked && this.#lock !== undefined);
-    if (!isFree && !this.#isSilent(held)) {
+    // Where nobody takes over from a frozen one, the lock of the operating system alone decides.
+    const isFree = this.#isFencedWhole ? held === undefined || (held.locked && this.#lock !== undefined) : this.#lock !== undefined;
+    if (!isFree && !(held !== undefined && this.#isSilent(held))) {
       // It is for the one that took over from a frozen one.
       this.#lock?.[Symbol.dispose]();
       this.#lock = undefined;

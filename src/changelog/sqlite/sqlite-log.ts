@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, realpathSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { interval, merge, Observable, of, Subject, tap } from 'rxjs';
 import type { ChangeEvent } from '../../../streams/change.ts';
@@ -49,14 +49,20 @@ export class SqliteLog implements ChangeLog {
   readonly #file: string;
   readonly #store: StateStore;
   readonly #isLook: boolean;
+  readonly #onSetAside: (where: string, why: string) => void;
   readonly #appended = new Subject<void>();
 
   /**
    * @param file is created with its folder when missing, unless `create` is false: then a missing one is an empty log, and nothing
    * is written to the one that is there
+   * @param onSetAside told of events that cannot be understood; they are passed over (SPEC rule 9)
    * @throws LogError when the file is not such a log
    */
-  constructor(file: string, { create = true } = {}) {
+  constructor(
+    file: string,
+    { create = true, onSetAside = () => {} }: { create?: boolean; onSetAside?: (where: string, why: string) => void } = {},
+  ) {
+    this.#onSetAside = onSetAside;
     this.name = `sqlite ${file}`;
     this.#file = file;
     this.#isLook = !create;
@@ -64,6 +70,8 @@ export class SqliteLog implements ChangeLog {
       if (create) mkdirSync(dirname(file), { recursive: true });
       this.#store = create ? new StateStore(file, { durable: true }) : StateStore.look(file);
       if (create) this.#store.database.exec(SCHEMA);
+      // Whoever knows it by another name has the same locks beside it.
+      if (create) this.#file = realpathSync(file);
     } catch (error) {
       throw this.#cannotOpen(error);
     }
@@ -117,10 +125,10 @@ export class SqliteLog implements ChangeLog {
   async replay(onEvents: (events: readonly LogEvent[]) => void | Promise<void>): Promise<void> {
     const end = this.#store.sequence;
     for (let next = 1; next <= end; ) {
-      const events = this.#eventsFrom(next, end);
-      if (events.length === 0) return;
-      await onEvents(events);
-      next = (events.at(-1)?.sequence ?? end) + 1;
+      const page = this.#eventsFrom(next, end);
+      if (page === undefined) return;
+      if (page.events.length > 0) await onEvents(page.events);
+      next = page.end + 1;
     }
   }
 
@@ -244,14 +252,27 @@ export class SqliteLog implements ChangeLog {
 
   #cannotOpen(error: unknown): LogError {
     if (error instanceof LogError) return error;
-    return new LogError(`cannot open ${this.#file} as a log: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    const message = error instanceof Error ? error.message : String(error);
+    const advice = /locked|busy/i.test(message) ? ': somebody keeps it locked; stop what is frozen, or try again' : '';
+    return new LogError(`cannot open ${this.#file} as a log: ${message}${advice}`, { cause: error });
   }
 
-  #eventsFrom(first: number, last: number): LogEvent[] {
+  /** @returns what can be understood of the next page, and the sequence of its last row; undefined when there is none */
+  #eventsFrom(first: number, last: number): { events: LogEvent[]; end: number } | undefined {
     const rows = this.#store
-      .sql('SELECT value FROM change WHERE sequence BETWEEN ? AND ? ORDER BY sequence LIMIT ?')
+      .sql('SELECT sequence, value FROM change WHERE sequence BETWEEN ? AND ? ORDER BY sequence LIMIT ?')
       .all(first, last, PAGE_SIZE);
-    return rows.map((row) => parsedEvent(String(row.value)));
+    const end = rows.at(-1)?.sequence;
+    if (end === undefined) return undefined;
+    const events = rows.flatMap((row) => {
+      try {
+        return [parsedEvent(String(row.value))];
+      } catch (error) {
+        this.#onSetAside(`event ${String(row.sequence)} of ${this.#file}`, reasonOf(error));
+        return [];
+      }
+    });
+    return { events, end: Number(end) };
   }
 
   #changes(group: string, check: () => void): Observable<ChangePage> {
@@ -266,18 +287,17 @@ export class SqliteLog implements ChangeLog {
       let waiting = false;
       const look = (): void => {
         if (waiting) return;
-        const events = this.#eventsFrom(delivered() + 1, Number.MAX_SAFE_INTEGER);
-        const last = events.at(-1);
-        if (last === undefined) return;
-        const changes = events.filter((event) => !isNotice(event));
+        const page = this.#eventsFrom(delivered() + 1, Number.MAX_SAFE_INTEGER);
+        if (page === undefined) return;
+        const changes = page.events.filter((event) => !isNotice(event));
         if (changes.length === 0) {
-          acknowledge(last.sequence);
+          acknowledge(page.end);
           look();
           return;
         }
         waiting = true;
         const ack = async () => {
-          acknowledge(last.sequence);
+          acknowledge(page.end);
           waiting = false;
           acknowledged.next();
         };
@@ -287,4 +307,10 @@ export class SqliteLog implements ChangeLog {
       return looks.subscribe({ error: (error) => subscriber.error(this.#failed(error)) });
     });
   }
+}
+
+/** The first thing that is wrong with it, in short. */
+function reasonOf(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return message.replaceAll(/\s+/g, ' ').slice(0, 200);
 }

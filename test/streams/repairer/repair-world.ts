@@ -2,11 +2,9 @@ import type { Subscription } from 'rxjs';
 import { expect, vi } from 'vitest';
 import { LogError } from '../../../streams/change-log.ts';
 import { domainName, sameName } from '../../../streams/identity.ts';
-import { detect } from '../../../streams/listener/detector.ts';
-import { Draft } from '../../../streams/listener/draft.ts';
-import { Position } from '../../../streams/position.ts';
 import type { Repair } from '../../../streams/repair.ts';
 import { type RepairerReport, type RepairerSettings, repair } from '../../../streams/repairer/repairer.ts';
+import { DirectoryFeed } from '../../support/directory-feed.ts';
 import { MemoryChangeLog } from '../../support/memory-change-log.ts';
 import { type Call, MemoryCustomerEngagement } from '../../support/memory-customer-engagement.ts';
 import { guid, MemoryDirectory } from '../../support/memory-directory.ts';
@@ -37,7 +35,7 @@ export class World {
   settings: Partial<RepairerSettings> = {};
   outcome: 'running' | 'completed' | Error = 'running';
   readonly #configured: readonly string[] | undefined;
-  #usn = 0;
+  readonly #feed = new DirectoryFeed(this.directory, [this.log]);
   #abort = new AbortController();
   #running: Subscription | undefined;
 
@@ -115,34 +113,7 @@ export class World {
 
   /** What a listener does after each wake. */
   publish(): void {
-    const draft = new Draft(this.log.known);
-    const observed = { time: new Date().toISOString(), dc: 'dc1', via: 'dirsync', dn: '' } as const;
-    const first = this.#usn === 0;
-    for (const observation of this.directory.changesSince(this.#usn)) {
-      let detection = detect(observation, 'CORP', observed, draft);
-      if (detection.outcome === 'incomplete') {
-        const whole = this.directory.readObject(observation.objectGUID) ?? observation;
-        detection = detect({ ...observation, seen: whole.seen }, 'CORP', observed, draft);
-      }
-      if (detection.outcome === 'changed') draft.add(observation.objectGUID, detection.identity, first ? [] : detection.changes);
-    }
-    this.#usn = this.directory.usn;
-    const cookie = String(this.#usn);
-    const position = Position.parse({
-      namingContext: 'DC=x',
-      dc: 'dc1',
-      invocationId: 'i',
-      highestCommittedUSN: cookie,
-      filter: '',
-      attributes: [],
-      cookie,
-    });
-    const changes = draft.changes.map((change) => {
-      const other = change.formerHolder === null ? undefined : draft.identity(change.formerHolder);
-      const isShared = other !== undefined && change.after !== null && sameName(other.sAMAccountName, change.after.sAMAccountName);
-      return isShared ? { ...change, sharedWith: other.objectGUID } : change;
-    });
-    this.log.append({ namingContext: 'DC=x', changes, identities: draft.identities, position });
+    this.#feed.publish();
   }
 
   rename(user: number, name: string): void {
