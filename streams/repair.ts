@@ -124,6 +124,8 @@ export const Repair = z.looseObject({
    * name, since writing the name that is shown changes nothing.
    */
   remap: z.boolean().optional(),
+  /** objectGUID of the account that was made under the name of this one after it was deleted, while its repair was open. */
+  recreatedAs: z.guid().optional(),
   /** A write was sent, and its answer did not come. */
   sent: z.boolean().optional(),
   /** It was tried in one step, and the account was on a record already. */

@@ -58,6 +58,10 @@ export function decide(situation: Situation): Decision {
   if (record.systemuserid === situation.own) return { step: 'end', state: 'needs-person', reason: 'own-record' };
   if (record.special) return { step: 'end', state: 'needs-person', reason: 'special-user' };
   const parked = repair.parkingAccount !== null && sameName(record.domainname, repair.parkingAccount);
+  if (identity === undefined && repair.recreatedAs !== undefined) {
+    const message = `the account was deleted, and ${repair.recreatedAs} was made anew under its name`;
+    return { step: 'end', state: 'needs-person', reason: 'account-recreated', message };
+  }
   if (identity === undefined) {
     return {
       step: 'end',

@@ -62,6 +62,8 @@ export class OpenRepairs {
     const to = (event.after && userNameLike(known.from, event.after)) ?? '';
     const repair: Repair = {
       ...known,
+      // Another account, where the record was given to one that was made anew.
+      objectGUID: event.objectGUID,
       eventId: eventId(event),
       sequence: event.sequence,
       formerHolder: event.formerHolder,

@@ -1,5 +1,5 @@
 import { defer, finalize, ignoreElements, merge, type Observable } from 'rxjs';
-import type { ChangeEvent } from '../change.ts';
+import { type ChangeEvent, eventId } from '../change.ts';
 import type { JournalEntries, RepairerLog } from '../change-log.ts';
 import type { CustomerEngagement, SystemUser } from '../customer-engagement.ts';
 import { aborted } from '../operators.ts';
@@ -108,8 +108,16 @@ export class Repairs {
     record: Pick<SystemUser, 'systemuserid' | 'domainname'>,
     reason: 'link-uncertain' | 'account-recreated',
   ): Promise<void> {
-    if (this.#repairs.isTakenOver(event, record.systemuserid)) return;
-    await this.#repairs.recordUndecided(event, this.#organization, record, reason);
+    const { systemuserid } = record;
+    if (this.#repairs.isTakenOver(event, systemuserid)) return;
+    const open = this.#repairs.all.find((repair) => repair.systemuserid === systemuserid);
+    if (open === undefined) {
+      await this.#repairs.recordUndecided(event, this.#organization, record, reason);
+    } else if (reason === 'account-recreated') {
+      // What is under way ends first, and as this.
+      await this.#repairs.record(systemuserid, { recreatedAs: event.objectGUID, eventId: eventId(event), sequence: event.sequence });
+      this.#schedule.wake(systemuserid);
+    }
   }
 
   /** The account of a linked record left the scope: whatever is still to be done for it ends as that. @throws FencedError @throws LogError */

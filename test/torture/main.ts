@@ -1,15 +1,23 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { parseArgs } from 'node:util';
 import { CHANGES, commandFor, Torture } from './torture.ts';
 
 const USAGE = `usage: npm run torture -- listener [--minutes N] [--seed S] [--operations N]
+       npm run torture -- repairer [--seeds N] [--seed S]
 
-Changes accounts at random on two domain controllers, disturbs these, their replication, the lines to them, the listener and its log
+listener: changes accounts at random on two domain controllers, disturbs these, their replication, the lines to them, the listener and its log
 meanwhile, and compares the history with the directory when all is quiet again.
 
   --seed S        the first seed (default: a random one); a run of the same seed makes the same choices
   --minutes N     goes on with the next seeds until so much time has passed (default: one seed)
   --operations N  changes of each seed (default: ${CHANGES})
-  --trace         prints what happened also when nothing is wrong`;
+  --trace         prints what happened also when nothing is wrong
+
+repairer: changes names at random, lets requests to a stand-in of Customer Engagement fail and repairers die, and looks whether every
+record is right in the end; by vitest, whose clock goes faster.
+
+  --seeds N       so many seeds (default: 20)`;
 
 class UsageError extends Error {}
 
@@ -22,6 +30,7 @@ async function main(args: readonly string[]): Promise<number> {
       minutes: { type: 'string', default: '0' },
       operations: { type: 'string', default: String(CHANGES) },
       trace: { type: 'boolean', default: false },
+      seeds: { type: 'string', default: '20' },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
@@ -29,7 +38,8 @@ async function main(args: readonly string[]): Promise<number> {
     console.log(USAGE);
     return 0;
   }
-  if (positionals.join() !== 'listener') throw new UsageError(`${positionals.join(' ') || 'nothing'}: listener is expected`);
+  if (positionals.join() === 'repairer') return await repairer(values.seed ?? String(Math.floor(Math.random() * 1_000_000)), values.seeds);
+  if (positionals.join() !== 'listener') throw new UsageError(`${positionals.join(' ') || 'nothing'}: listener or repairer is expected`);
   const minutes = number('minutes', values.minutes);
   const operations = number('operations', values.operations);
   const first = values.seed === undefined ? Math.floor(Math.random() * 1_000_000) : number('seed', values.seed);
@@ -51,6 +61,14 @@ async function main(args: readonly string[]): Promise<number> {
   } while (performance.now() - begun < minutes * 60_000);
   console.log(`${seed - first} seeds, ${changes} changes, ${failed} seeds failed`);
   return failed === 0 ? 0 : 1;
+}
+
+/** @returns the exit code of vitest */
+async function repairer(seed: string, seeds: string): Promise<number> {
+  const env = { ...process.env, TORTURE_SEED: String(number('seed', seed)), TORTURE_SEEDS: String(number('seeds', seeds)) };
+  const child = spawn('vitest', ['run', '--project', 'unit', 'test/torture/repairer.test.ts'], { env, stdio: 'inherit' });
+  const [code] = (await once(child, 'exit')) as [number | null];
+  return code ?? 1;
 }
 
 function number(name: string, text: string): number {
