@@ -1,31 +1,35 @@
 import { randomBytes } from 'node:crypto';
-import { AndFilter, Attribute, Client, type Entry, EqualityFilter, OrFilter } from 'ldapts';
+import { AddRequest, AndFilter, Attribute, EqualityFilter, OrFilter, PresenceFilter } from 'ldapts';
 import type { AccountDesk, AccountFacts, AccountLogon } from '../../streams/account-desk.ts';
+import { backoff } from '../../streams/backoff.ts';
 import { DirectoryError } from '../../streams/directory-source.ts';
+import { ACCOUNTDISABLE } from '../../streams/listener/detector.ts';
+import { attempt } from './attempt.ts';
 import { type Candidate, inDns, named } from './candidates.ts';
-import { tlsOptions, trustedCertificates } from './endpoint.ts';
+import type { LdapConnection } from './connection.ts';
+import { trustedCertificates } from './endpoint.ts';
 import { failed } from './failure.ts';
+import { fromFileTime } from './file-time.ts';
 import { guidText, sidText } from './identifiers.ts';
+import { type LdapEntry, Response, valuesOf } from './message.ts';
 import { Names } from './names.ts';
+import { readRootDse } from './root-dse.ts';
+import { findEntries } from './search.ts';
+import type { DirectorySettings } from './source.ts';
 
-export interface AccountsSettings {
-  readonly urls?: readonly string[] | undefined;
-  readonly domain?: string | undefined;
-  readonly site?: string | undefined;
-  readonly protocol?: 'ldaps' | 'ldap' | undefined;
-  readonly dnsServers?: readonly string[] | undefined;
-  readonly bindDn: string;
-  readonly password: () => string | Promise<string>;
-  readonly caFile?: string | undefined;
-  readonly allowClearText?: boolean | undefined;
-  /** Milliseconds for connecting, and for each answer. */
+export type AccountsSettings = Pick<
+  DirectorySettings,
+  'urls' | 'domain' | 'site' | 'protocol' | 'dnsServers' | 'bindDn' | 'password' | 'caFile' | 'allowClearText'
+> & {
+  /** Milliseconds for connecting and logging on, and for each answer. */
   readonly deadline: number;
-}
+};
 
-const ACCOUNTDISABLE = 0x2;
 const NORMAL_ACCOUNT = 0x200;
 const DONT_EXPIRE_PASSWORD = 0x10000;
 const NAMES_AT_ONCE = 50;
+/** Milliseconds for which a directory is not asked again that could not be opened: each try with a wrong password counts towards a lock-out. */
+const AFTER_FAILURE = { first: 30_000, longest: 900_000 };
 
 /** Relative ids of groups whose members can do more than log on (MS-DTYP 2.4.2.4). */
 const PRIVILEGED: Readonly<Record<string, string>> = {
@@ -48,39 +52,35 @@ const BUILT_IN: Readonly<Record<string, string>> = {
 
 /** A connection for single questions, and for making accounts: commands use it, and whoever wants to know of a last logon. */
 export class Accounts implements AsyncDisposable {
-  readonly #client: Client;
-  /** Of the domain. */
-  readonly namingContext: string;
-  /** Which domain controller answers. */
-  readonly dc: string;
+  readonly #connection: LdapConnection;
+  readonly #namingContext: string;
 
-  private constructor(client: Client, namingContext: string, dc: string) {
-    this.#client = client;
-    this.namingContext = namingContext;
-    this.dc = dc;
+  private constructor(connection: LdapConnection, namingContext: string) {
+    this.#connection = connection;
+    this.#namingContext = namingContext;
   }
 
-  /** On the first domain controller that answers. @throws DirectoryError */
+  /** On the first domain controller that answers. A password that one refuses is not tried on the others. @throws DirectoryError */
   static async open(settings: AccountsSettings, signal: AbortSignal): Promise<Accounts> {
-    const failures: string[] = [];
-    for (const candidate of await candidatesOf(settings, signal)) {
-      const { endpoint } = candidate;
-      const { deadline } = settings;
-      const ca = trustedCertificates(settings.caFile);
-      const tls = tlsOptions(endpoint, ca);
-      const client = new Client({ url: endpoint.url, timeout: deadline, connectTimeout: deadline, tlsOptions: tls });
+    const { deadline, bindDn, password, dnsServers } = settings;
+    const names = new Names(dnsServers, deadline);
+    const credentials = { dn: bindDn, password: await password() };
+    const access = { ca: trustedCertificates(settings.caFile), deadline, lookup: names.lookup, credentials };
+    const failures = new Set<string>();
+    for (const { endpoint } of await candidatesOf(settings, names, signal)) {
       try {
-        if (endpoint.security === 'starttls') await client.startTLS(tls);
-        await client.bind(settings.bindDn, await settings.password());
-        const { searchEntries } = await client.search('', { scope: 'base', attributes: ['defaultNamingContext', 'dnsHostName'] });
-        const [rootDse] = searchEntries;
-        return new Accounts(client, String(rootDse?.defaultNamingContext), String(rootDse?.dnsHostName));
+        return await attempt(endpoint, access, signal, async (connect) => {
+          const connection = await connect();
+          const rootDse = await readRootDse(connection, ['defaultNamingContext']);
+          return new Accounts(connection, rootDse.text('defaultNamingContext'));
+        });
       } catch (error) {
-        await client.unbind().catch(() => {});
-        failures.push(failed('unavailable', endpoint.url, error).message);
+        const failure = failed('unavailable', endpoint.url, error);
+        if (failure.failure === 'credentials') throw failure;
+        failures.add(failure.message);
       }
     }
-    throw new DirectoryError('unavailable', failures.join('; '));
+    throw new DirectoryError('unavailable', [...failures].join('; '));
   }
 
   /** Those of these sAMAccountNames that there are. @throws DirectoryError */
@@ -96,37 +96,14 @@ export class Accounts implements AsyncDisposable {
     const entries = await this.#named(names, ['lastLogon', 'lastLogonTimestamp']);
     return entries.map((entry) => ({
       objectGUID: objectGuidOf(entry),
-      lastLogon: timeOf(entry.lastLogon),
-      lastLogonTimestamp: timeOf(entry.lastLogonTimestamp),
+      lastLogon: timeOf(textOf(entry, 'lastLogon')),
+      lastLogonTimestamp: timeOf(textOf(entry, 'lastLogonTimestamp')),
     }));
   }
 
-  async #named(names: readonly string[], attributes: string[]): Promise<Entry[]> {
-    const found: Entry[] = [];
-    for (let from = 0; from < names.length; from += NAMES_AT_ONCE) {
-      const filters = names.slice(from, from + NAMES_AT_ONCE).map((value) => new EqualityFilter({ attribute: 'sAMAccountName', value }));
-      const filter = new AndFilter({
-        filters: [new EqualityFilter({ attribute: 'objectClass', value: 'user' }), new OrFilter({ filters })],
-      });
-      const options = {
-        scope: 'sub' as const,
-        filter,
-        attributes: ['objectGUID', ...attributes],
-        explicitBufferAttributes: ['objectGUID'],
-      };
-      const { searchEntries } = await this.#asked(() => this.#client.search(this.namingContext, options));
-      found.push(...searchEntries);
-    }
-    return found;
-  }
-
-  /** The names that begin so. @throws DirectoryError */
-  async startingWith(prefix: string): Promise<string[]> {
-    const filter = `(&(objectClass=user)(sAMAccountName=${prefix.replaceAll(/[^A-Za-z0-9-]/g, (character) => `\\${Buffer.from(character).toString('hex')}`)}*))`;
-    const { searchEntries } = await this.#asked(() =>
-      this.#client.search(this.namingContext, { scope: 'sub', filter, attributes: ['sAMAccountName'] }),
-    );
-    return searchEntries.map((entry) => String(entry.sAMAccountName));
+  /** Those of these sAMAccountNames that somebody has. @throws DirectoryError */
+  async taken(names: readonly string[]): Promise<string[]> {
+    return (await this.#named(names, ['sAMAccountName'])).map((entry) => textOf(entry, 'sAMAccountName'));
   }
 
   /**
@@ -148,82 +125,133 @@ export class Accounts implements AsyncDisposable {
       ),
       new Attribute({ type: 'unicodePwd', values: [Buffer.from(`"${password}"`, 'utf16le')] }),
     ];
-    await this.#asked(() => this.#client.add(`CN=${sAMAccountName},${ou}`, attributes));
+    const dn = `CN=${sAMAccountName},${ou}`;
+    await this.#connection.ask(`making ${dn}`, Response.add, (messageId) => new AddRequest({ messageId, dn, attributes }));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#client.unbind().catch(() => {});
+    await this.#connection[Symbol.asyncDispose]();
   }
 
-  async #factsOf(entry: Entry): Promise<AccountFacts> {
-    const options = { scope: 'base' as const, attributes: ['tokenGroups'], explicitBufferAttributes: ['tokenGroups'] };
-    const { searchEntries } = await this.#asked(() => this.#client.search(entry.dn, options));
-    const groups = [searchEntries[0]?.tokenGroups ?? []].flat().map((value) => sidText(Buffer.from(value as Buffer)) ?? '');
+  async #named(names: readonly string[], attributes: readonly string[]): Promise<LdapEntry[]> {
+    const found: LdapEntry[] = [];
+    for (let from = 0; from < names.length; from += NAMES_AT_ONCE) {
+      const filters = names.slice(from, from + NAMES_AT_ONCE).map((value) => new EqualityFilter({ attribute: 'sAMAccountName', value }));
+      const filter = new AndFilter({
+        filters: [new EqualityFilter({ attribute: 'objectClass', value: 'user' }), new OrFilter({ filters })],
+      });
+      const query = { baseDN: this.#namingContext, scope: 'sub' as const, filter, attributes: ['objectGUID', ...attributes] };
+      // Two domain controllers can have given one name to two accounts.
+      found.push(...(await findEntries(this.#connection, query, 'the look for accounts', { atMost: 2 * NAMES_AT_ONCE })));
+    }
+    return found;
+  }
+
+  async #factsOf(entry: LdapEntry): Promise<AccountFacts> {
+    const query = { baseDN: entry.dn, scope: 'base' as const, filter: ANY, attributes: ['tokenGroups'] };
+    const [itself] = await findEntries(this.#connection, query, `the groups of ${entry.dn}`);
+    const groups = valuesOf(itself, 'tokenGroups').map((value) => sidText(value) ?? '');
     const privileges = groups.flatMap(
       (sid) => BUILT_IN[sid] ?? (/^S-1-5-21-/.test(sid) ? (PRIVILEGED[sid.split('-').at(-1) ?? ''] ?? []) : []),
     );
     return {
       dn: entry.dn,
       objectGUID: objectGuidOf(entry),
-      sAMAccountName: String(entry.sAMAccountName),
-      enabled: (Number(entry.userAccountControl) & ACCOUNTDISABLE) === 0,
-      privileges: [...privileges, ...(Number(entry.adminCount ?? 0) > 0 ? ['adminCount'] : [])],
+      sAMAccountName: textOf(entry, 'sAMAccountName'),
+      enabled: (Number(textOf(entry, 'userAccountControl')) & ACCOUNTDISABLE) === 0,
+      privileges: [...privileges, ...(Number(textOf(entry, 'adminCount')) > 0 ? ['adminCount'] : [])],
     };
   }
-
-  async #asked<T>(ask: () => Promise<T>): Promise<T> {
-    try {
-      return await ask();
-    } catch (error) {
-      throw failed('unavailable', this.dc, error);
-    }
-  }
 }
 
-async function candidatesOf(settings: AccountsSettings, signal: AbortSignal): Promise<readonly Candidate[]> {
-  const { urls, domain, dnsServers, deadline, allowClearText = false } = settings;
+const ANY = new PresenceFilter({ attribute: 'objectClass' });
+
+async function candidatesOf(settings: AccountsSettings, names: Names, signal: AbortSignal): Promise<readonly Candidate[]> {
+  const { urls, domain, allowClearText = false } = settings;
   if (domain === undefined) return named(urls ?? [], allowClearText);
-  return await inDns({ ...settings, domain, allowClearText }, new Names(dnsServers, deadline), () => {})(signal);
+  return await inDns({ ...settings, domain, allowClearText }, names, () => {})(signal);
 }
 
-function objectGuidOf(entry: Entry): string {
-  return guidText(Buffer.from(entry.objectGUID as Buffer)) ?? '';
+function objectGuidOf(entry: LdapEntry): string {
+  return guidText(valuesOf(entry, 'objectGUID')[0]) ?? '';
+}
+
+/** Empty where there is none. */
+function textOf(entry: LdapEntry, name: string): string {
+  return valuesOf(entry, name)[0]?.toString() ?? '';
 }
 
 function text(type: string, value: string): Attribute {
   return new Attribute({ type, values: [value] });
 }
 
-/** Tenths of microseconds since 1601 (MS-DTYP 2.3.3); 0 and the largest number mean never. */
-function timeOf(value: Entry[string] | undefined): string | null {
-  if (typeof value !== 'string' || !/^\d+$/.test(value)) return null;
-  const milliseconds = BigInt(value) / 10_000n - 11_644_473_600_000n;
-  return milliseconds <= 0n || milliseconds > 8_640_000_000_000_000n ? null : new Date(Number(milliseconds)).toISOString();
+/** 0 and the largest number mean never. */
+function timeOf(value: string): string | null {
+  if (!/^\d+$/.test(value)) return null;
+  const milliseconds = fromFileTime(BigInt(value));
+  return milliseconds <= 0 || milliseconds > LAST_TIME ? null : new Date(milliseconds).toISOString();
 }
 
-/** One that keeps its connections, and opens those anew that failed. */
+/** Of a Date. */
+const LAST_TIME = 8_640_000_000_000_000;
+
+/** One that keeps its connections, and opens those anew that failed; not at once where they cannot be opened. */
 export function accountDesk(all: readonly AccountsSettings[]): AccountDesk {
-  const opened = new Map<AccountsSettings, Promise<Accounts>>();
-  const askOne = async <T>(settings: AccountsSettings, ask: (accounts: Accounts) => Promise<T[]>): Promise<T[]> => {
-    const accounts = opened.get(settings) ?? Accounts.open(settings, AbortSignal.timeout(settings.deadline * 2));
-    opened.set(settings, accounts);
-    try {
-      return await ask(await accounts);
-    } catch (error) {
-      if (opened.get(settings) === accounts) opened.delete(settings);
-      void accounts.then((one) => one[Symbol.asyncDispose]()).catch(() => {});
-      throw error;
-    }
-  };
+  const directories = all.map((settings) => new Reopened(settings));
   const askAll = async <T>(ask: (accounts: Accounts) => Promise<T[]>): Promise<T[]> =>
-    (await Promise.all(all.map((settings) => askOne(settings, ask)))).flat();
+    (await Promise.all(directories.map((directory) => directory.ask(ask)))).flat();
   return {
     facts: (names) => askAll((accounts) => accounts.find(names)),
     logons: (names) => askAll((accounts) => accounts.logons(names)),
     async close() {
-      const connections = [...opened.values()];
-      opened.clear();
-      await Promise.all(connections.map((one) => one.then((accounts) => accounts[Symbol.asyncDispose]()).catch(() => {})));
+      await Promise.all(directories.map((directory) => directory.close()));
     },
   };
+}
+
+/** The connection to one directory. */
+class Reopened {
+  readonly #settings: AccountsSettings;
+  #opened: Promise<Accounts> | undefined;
+  /** Why it could not be opened, how often in a row, and until when it is not tried again. */
+  #refused: { readonly error: unknown; readonly times: number; readonly until: number } | undefined;
+
+  constructor(settings: AccountsSettings) {
+    this.#settings = settings;
+  }
+
+  async ask<T>(question: (accounts: Accounts) => Promise<T>): Promise<T> {
+    const accounts = await this.#open();
+    try {
+      return await question(accounts);
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    const opened = this.#opened;
+    this.#opened = undefined;
+    await opened?.then((accounts) => accounts[Symbol.asyncDispose]()).catch(() => {});
+  }
+
+  async #open(): Promise<Accounts> {
+    if (this.#refused !== undefined && Date.now() < this.#refused.until) throw this.#refused.error;
+    this.#opened ??= Accounts.open(this.#settings, AbortSignal.timeout(this.#settings.deadline * 2));
+    const opened = this.#opened;
+    try {
+      const accounts = await opened;
+      this.#refused = undefined;
+      return accounts;
+    } catch (error) {
+      // Several may have waited for it; it was one try.
+      if (this.#opened === opened) {
+        this.#opened = undefined;
+        const times = (this.#refused?.times ?? 0) + 1;
+        this.#refused = { error, times, until: Date.now() + backoff(times, AFTER_FAILURE) };
+      }
+      throw error;
+    }
+  }
 }

@@ -116,6 +116,17 @@ export class LdapConnection implements AsyncDisposable {
     return messageId;
   }
 
+  /**
+   * Asks for one thing to be done.
+   *
+   * @param what names it in errors @param expected the tag of the answer
+   * @throws DirectoryError when it was refused, in the server's words, or not answered
+   */
+  async ask(what: string, expected: number, build: (messageId: number) => Message): Promise<void> {
+    const result = await this.#call(what, expected, build);
+    if (result.code !== 0) throw refusal(result, `${this.name}: ${what}`);
+  }
+
   /** Asks for one result and nothing else. The connection fails when it does not come in time. */
   #call(what: string, expected: number, build: (messageId: number) => Message): Promise<LdapResult> {
     const { promise, resolve, reject } = Promise.withResolvers<LdapResult>();

@@ -1,3 +1,4 @@
+import { fromFileTime, SECONDS_TO_1970 } from './file-time.ts';
 import { guidText } from './identifiers.ts';
 import { type LdapEntry, valuesOf } from './message.ts';
 import { BlobError, recordOffsets } from './records.ts';
@@ -56,11 +57,9 @@ function ofPartner(value: Buffer): Time[] {
   return isKnown ? [[invocationId, millisecondsOf(value.readBigUInt64LE(LAST_SUCCESS))]] : [];
 }
 
-const SECONDS_TO_1970 = 11_644_473_600n;
 /** Times are seconds since 1601, in Samba's vector tenths of microseconds; today the one is far below this, the other far above. */
 const LARGEST_SECONDS = 10n ** 13n;
 
 function millisecondsOf(time: bigint): number {
-  const milliseconds = time < LARGEST_SECONDS ? time * 1_000n : time / 10_000n;
-  return Number(milliseconds - SECONDS_TO_1970 * 1_000n);
+  return time < LARGEST_SECONDS ? Number(time - SECONDS_TO_1970) * 1_000 : fromFileTime(time);
 }

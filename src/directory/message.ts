@@ -5,6 +5,7 @@ export const Response = {
   bind: 0x61,
   searchEntry: 0x64,
   searchDone: 0x65,
+  add: 0x69,
   searchReference: 0x73,
   extended: 0x78,
   intermediate: 0x79,

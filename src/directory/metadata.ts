@@ -1,4 +1,5 @@
 import type { Origin } from '../../streams/origin.ts';
+import { SECONDS_TO_1970 } from './file-time.ts';
 import { guidText } from './identifiers.ts';
 import { BlobError, recordOffsets } from './records.ts';
 
@@ -26,10 +27,8 @@ export const ATTRIBUTE_IDS: ReadonlyMap<number, string> = new Map([
 
 /** u32 attribute, u32 version, u64 time, GUID, u64 USN where it was written, u64 USN on the domain controller that was asked. */
 const SIZES = new Map([[1, 48]]);
-/** Seconds from 1601, where the directory's time begins, to 1970. */
-const EPOCH = 11_644_473_600n;
 /** The end of the year 9999: ISO 8601 has no more without an agreement. */
-const LAST = 253_402_300_799n + EPOCH;
+const LAST = 253_402_300_799n + SECONDS_TO_1970;
 
 /**
  * The writes that the values of an object come from, by attribute name: its replPropertyMetaData (MS-DRSR 5.116).
@@ -64,7 +63,7 @@ function decodeRecord(value: Buffer, at: number): AttributeWrite {
   if (invocationId === undefined) throw new BlobError('no invocationId');
   return {
     version: value.readUInt32LE(at + 4),
-    time: new Date(Number(seconds - EPOCH) * 1_000).toISOString(),
+    time: new Date(Number(seconds - SECONDS_TO_1970) * 1_000).toISOString(),
     invocationId,
     usn: String(value.readBigUInt64LE(at + 32)),
     localUsn: String(value.readBigUInt64LE(at + 40)),

@@ -48,9 +48,10 @@ describe('parking accounts', () => {
     expect(missing.stdout).toMatch(/pool-01 {2}there is no such account: namesake parking create/);
 
     const create = ['parking', 'create', '2', '--ou', ou, '--prefix', 'pool-', '--enabled', ...config];
-    const refused = await typed(create, [admin.bindDn, 'wrong']);
+    const refused = await typed(create, [admin.bindDn, 'n0t-the-Password']);
     expect([refused.code, refused.stdout]).toEqual([1, '']);
-    expect(refused.stderr).not.toContain('wrong');
+    expect(refused.stderr).not.toContain('n0t-the-Password');
+    expect(refused.stderr).toContain('wrong password');
     const made = await typed(create, [admin.bindDn, admin.password]);
     expect(made).toMatchObject({ code: 0, stderr: '' });
     expect(made.stdout).toMatch(/made pool-01\nmade pool-02\n/);

@@ -71,14 +71,15 @@ export function addParking(program: Command, { load, exitWith }: Context): void 
           { ...settings, bindDn: user, password: () => password },
           AbortSignal.timeout(settings.deadline * 5),
         );
-        const taken = new Set((await accounts.startingWith(prefix)).map(nameKey));
         const names: string[] = [];
-        for (let next = 1; names.length < number; next++) {
-          const name = `${prefix}${String(next).padStart(2, '0')}`;
-          if (taken.has(nameKey(name))) continue;
-          await accounts.createParking(name, ou, { enabled });
-          names.push(name);
-          console.log(`made ${name}${enabled ? '' : ', disabled'}`);
+        for (let next = 1; names.length < number; next += number) {
+          const wanted = Array.from({ length: number }, (_, index) => `${prefix}${String(next + index).padStart(2, '0')}`);
+          const taken = new Set((await accounts.taken(wanted)).map(nameKey));
+          for (const name of wanted.filter((one) => !taken.has(nameKey(one))).slice(0, number - names.length)) {
+            await accounts.createParking(name, ou, { enabled });
+            names.push(name);
+            console.log(`made ${name}${enabled ? '' : ', disabled'}`);
+          }
         }
         console.log(advice(names));
       },
