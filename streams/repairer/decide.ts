@@ -48,9 +48,10 @@ export type Decision =
  *
  * Customer Engagement refuses a name whose account is on any record. What another linked record shows is therefore no obstacle by
  * itself, and a parked record never waits: swaps and cycles need no more than one parking account. Still, where one of several can go
- * first without that it does, so that no two records show one name unless they exchange them. A server that lags behind the directory takes a name that changed hands for the account that had it before. As long as that account is on its record, the
- * name is refused and can be tried again; while that record is parked, the wrong account would be taken in silence. So of two
- * records that exchange a name, only one at a time is parked.
+ * first without that it does, so that no two records show one name unless they exchange them. A server that lags behind the directory
+ * takes a name that changed hands for the account that had it before. As long as that account is on its record, the name is refused and
+ * can be tried again; while that record is parked, the wrong account would be taken in silence. So of two records that exchange a name,
+ * only one at a time is parked.
  */
 export function decide(situation: Situation): Decision {
   const { repair, identity, record } = situation;
@@ -72,7 +73,7 @@ export function decide(situation: Situation): Decision {
   if (situation.untouched !== undefined && !parked) {
     return { step: 'end', state: 'unneeded', reason: 'do-not-touch', message: situation.untouched };
   }
-  const to = userNameLike(repair.from, identity);
+  const to = targetOf(repair, identity, parked);
   const agrees = showsNameOf(identity, record);
   // One that has to be remapped shows the right name before it is parked, too.
   if (agrees && (!repair.remap || repair.times.parked !== undefined)) {
@@ -121,6 +122,14 @@ function mayBegin(
 function begin({ repair, oneStep, parkingAccount }: Situation, to: string): Decision {
   if (oneStep && !repair.twoSteps) return { step: 'direct', to };
   return parkingAccount === undefined ? { step: 'wait', reason: 'no-parking-account-free' } : { step: 'park', account: parkingAccount, to };
+}
+
+/**
+ * The user name that a record is to get: in the form that it had. One that is on a parking account must not stay there (SPEC rule 7), and
+ * gets the other form where its account has no UPN any more; of any other one a person decides, and it is undefined.
+ */
+export function targetOf({ from }: Pick<Repair, 'from'>, identity: Identity, parked: boolean): string | undefined {
+  return userNameLike(from, identity) ?? (parked ? domainName(identity) : undefined);
 }
 
 /** In either form: a person may have given a record the other one. */

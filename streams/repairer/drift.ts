@@ -2,7 +2,7 @@ import type { KnownRepairs, Look } from '../change-log.ts';
 import type { CustomerEngagement, SystemUser } from '../customer-engagement.ts';
 import { type Identity, isUpn, nameKey, sameName, userNameLike } from '../identity.ts';
 import { isOpen, type Link, type Repair, type RepairReason } from '../repair.ts';
-import { decide, showsNameOf } from './decide.ts';
+import { decide, showsNameOf, targetOf } from './decide.ts';
 import type { DoNotTouch } from './do-not-touch.ts';
 import { type Suggestion, suggestAccounts } from './evidence.ts';
 import { situationOf } from './situation.ts';
@@ -109,7 +109,7 @@ class Comparison {
     if (showsNameOf(identity, record) && !(last !== undefined && isOpen(last) && last.remap)) return undefined;
     const parked = this.#settings.parkingAccounts.find((account) => sameName(account, record.domainname));
     const form = parked === undefined ? record.domainname : (last?.from ?? link.domainname);
-    const should = userNameLike(form, identity) ?? null;
+    const should = targetOf({ from: form }, identity, parked !== undefined) ?? null;
     const since =
       (last !== undefined && isOpen(last) ? last.times.changed : undefined) ?? this.#since(identity) ?? last?.times.observed ?? null;
     const base = { ...this.#base(record), objectGUID: link.objectGUID, should, since };

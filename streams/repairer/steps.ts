@@ -2,12 +2,12 @@ import { delay, firstValueFrom, from, map, race } from 'rxjs';
 import type { AccountDesk } from '../account-desk.ts';
 import type { RepairerLog } from '../change-log.ts';
 import { type CustomerEngagement, CustomerEngagementError, type SystemUser } from '../customer-engagement.ts';
-import { isUpn, sameName, userNameLike } from '../identity.ts';
+import { isUpn, sameName } from '../identity.ts';
 import { aborted } from '../operators.ts';
 import { isOpen, type Repair, type RepairReason } from '../repair.ts';
 import type { Breaker } from './breaker.ts';
 import { type ChangeWindow, opensIn } from './change-window.ts';
-import { type Decision, decide, type Situation } from './decide.ts';
+import { type Decision, decide, type Situation, targetOf } from './decide.ts';
 import type { DoNotTouch } from './do-not-touch.ts';
 import { LastLogons } from './last-logons.ts';
 import { linkOf } from './links.ts';
@@ -393,9 +393,9 @@ export class Steps {
 
   /** The name that the record is to get. */
   #target(systemuserid: string): string {
-    const { objectGUID, from, to } = this.#repairs.get(systemuserid);
-    const identity = this.#log.identity(objectGUID);
-    return (identity && userNameLike(from, identity)) ?? to;
+    const repair = this.#repairs.get(systemuserid);
+    const identity = this.#log.identity(repair.objectGUID);
+    return (identity && targetOf(repair, identity, repair.parkingAccount !== null)) ?? repair.to;
   }
 
   /** Where there is no parking account free it may still be told what is to be done, or done in one step. */

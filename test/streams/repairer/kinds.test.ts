@@ -80,6 +80,21 @@ describe('records that show a UPN', () => {
     expect(world.repair(1)).toMatchObject({ state: 'needs-person', reason: 'upn-missing' });
   });
 
+  test('are not left on a parking account for that: there the other form of the name is theirs (SPEC rule 7)', async () => {
+    const world = await withUpn();
+    world.ce.fate = (call) => (isNaming(call) && call.name?.startsWith('ann@') && world.shown(1).includes('park') ? 'transient' : 'ok');
+    world.directory.set(guid('account', 1), { userPrincipalName: 'ann@example.test' });
+    world.publish();
+    await passed(SECOND);
+    expect(world.isParked(world.shown(1))).toBe(true);
+    world.directory.set(guid('account', 1), { userPrincipalName: null });
+    world.publish();
+    await passed(MINUTE);
+    expect(world.ce.get(guid('record', 1))).toMatchObject({ domainname: 'CORP\\user1', objectGUID: guid('account', 1) });
+    expect(world.repair(1)).toMatchObject({ state: 'repaired', parkingAccount: null });
+    expect(world.breaches).toEqual([]);
+  });
+
   test('are found by the former one, unless another account has it too', async () => {
     const world = new World({ users: 2 });
     Object.assign(world.ce.get(guid('record', 1)), { domainname: 'user1@example.test' });
