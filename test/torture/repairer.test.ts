@@ -1,12 +1,12 @@
 import { expect, it } from 'vitest';
 import { runRepairer } from './repairer-run.ts';
 
-/** The first seed and how many; others by the command. Seeds 3, 13, 14 and 19 are known to end with records that have no true reason yet: not understood. */
-const [first = 4, count = 9] = [process.env.TORTURE_SEED, process.env.TORTURE_SEEDS].map((text) =>
+/** The first seed and how many; others by the command. */
+const [first = 1, count = 20] = [process.env.TORTURE_SEED, process.env.TORTURE_SEEDS].map((text) =>
   text === undefined ? undefined : Number(text),
 );
 const SEEDS = Array.from({ length: count }, (_, index) => first + index);
-const REPAIRS_AT_LEAST = 200;
+const REPAIRS_AT_LEAST = 5_000 / 20;
 
 let repairs = 0;
 
