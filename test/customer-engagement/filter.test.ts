@@ -46,10 +46,12 @@ const anyName = fc.oneof(
 
 test('a search means exactly the names that were asked for, whatever is in them', () => {
   fc.assert(
-    fc.property(fc.array(anyName, { minLength: 1, maxLength: 5 }), fc.boolean(), (names, withId) => {
-      const paths = findPaths({ domainNames: names, ...(withId ? { systemuserid: ID } : {}) });
-      const expected = names.map((name) => ['domainname', name]);
-      expect(paths.flatMap((path) => understood(path))).toEqual(withId ? [['systemuserid', ID], ...expected] : expected);
+    fc.property(fc.array(anyName, { minLength: 1, maxLength: 5 }), fc.array(fc.uuid(), { maxLength: 3 }), (domainNames, systemuserids) => {
+      const paths = findPaths({ domainNames, systemuserids });
+      expect(paths.flatMap((path) => understood(path))).toEqual([
+        ...systemuserids.map((id) => ['systemuserid', id]),
+        ...domainNames.map((name) => ['domainname', name]),
+      ]);
     }),
     { numRuns: 2000 },
   );

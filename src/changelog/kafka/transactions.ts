@@ -54,8 +54,9 @@ export class TransactionalWriter implements AsyncDisposable {
         if (layout.brokers === 1) this.#checkLeader(choice.partitionMetadata);
         return choice.message.partition ?? this.#partitionOf(choice);
       },
-      // Until the broker has written the marks of the last transaction it answers CONCURRENT_TRANSACTIONS, a matter of milliseconds.
-      retry: { initialRetryTime: 1, retries: 10, maxRetryTime: 2_000 },
+      // Until the broker has written the marks of the last transaction it answers CONCURRENT_TRANSACTIONS: a matter of milliseconds, of
+      // seconds under load. So many tries take as long as TRANSACTION_DEADLINE allows.
+      retry: { initialRetryTime: 1, retries: 18, maxRetryTime: 2_000 },
     });
   }
 
