@@ -112,6 +112,7 @@ export class Steps {
     }
     try {
       const records = await this.#read(repair, parkingAccount);
+      if (this.#isSkipped(systemuserid)) return false;
       if (parkingAccount !== undefined && this.#isTaken(parkingAccount, systemuserid, records)) return true;
       const record = records.find((found) => found.systemuserid === systemuserid);
       if (record !== undefined) this.#note(systemuserid, record.domainname);
@@ -119,9 +120,15 @@ export class Steps {
       return await this.#do(systemuserid, decide(this.#situation(systemuserid, parkingAccount, records)), record);
     } catch (error) {
       if (!(error instanceof CustomerEngagementError)) throw error;
-      await this.#failed(systemuserid, error);
+      if (!this.#isSkipped(systemuserid)) await this.#failed(systemuserid, error);
       return false;
     }
+  }
+
+  /** A person ended it while something was read for it. */
+  #isSkipped(systemuserid: string): boolean {
+    const repair = this.#repairs.find(systemuserid);
+    return repair === undefined || !isOpen(repair);
   }
 
   /** What Customer Engagement shows of a record, of the name that it is to get, and of its parking account. */

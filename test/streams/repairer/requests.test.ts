@@ -84,7 +84,8 @@ describe('what people ask of a repairer', () => {
     expect(world.repair(1)).toMatchObject({ state: 'unneeded', reason: 'skipped' });
     world.ce.fate = ({ operation }) => (operation === 'set' ? 'transient' : 'ok');
     world.rename(2, 'bob');
-    await passed(SECOND);
+    // By then the next try is far away.
+    await passed(MINUTE);
     expect(world.repair(2)).toMatchObject({ state: 'waiting', reason: 'unavailable' });
     expect(await ask(world, 'skip', 2)).toMatchObject({ done: true });
     world.ce.fate = () => 'ok';
@@ -93,6 +94,29 @@ describe('what people ask of a repairer', () => {
     world.rename(2, 'bobby');
     await passed(SECOND);
     expect(world.shown(2)).toBe('CORP\\bobby');
+  });
+
+  test('skip: also while something is read for the repair', async () => {
+    const world = await started();
+    world.ce.fate = ({ operation }) => (operation === 'set' ? 'transient' : 'ok');
+    world.rename(1, 'ann');
+    await passed(MINUTE);
+    const reading = Promise.withResolvers<'ok'>();
+    let isRead = false;
+    world.ce.fate = ({ operation }) => {
+      isRead ||= operation === 'find';
+      return operation === 'find' ? reading.promise : 'ok';
+    };
+    while (!isRead) await passed(SECOND);
+    expect(await ask(world, 'skip', 1)).toMatchObject({ done: true });
+    world.ce.fate = () => 'ok';
+    reading.resolve('ok');
+    await passed(MINUTE);
+    expect(world.repair(1)).toMatchObject({ state: 'unneeded', reason: 'skipped' });
+    expect(world.ce.writes).toEqual([]);
+    world.rename(1, 'anna');
+    await passed(SECOND);
+    expect(world.shown(1)).toBe('CORP\\anna');
   });
 
   test('link: a record that nobody could be found for is linked and repaired', async () => {
