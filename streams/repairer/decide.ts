@@ -12,7 +12,7 @@ export interface Situation {
   readonly own: string;
   /** Another record that shows the name that this one is to get and is not linked to another account: it may be mapped to this one. */
   readonly holder: SystemUser | undefined;
-  /** A record on a parking account that exchanges a name with this one, unless this one's mapping is doubtful. */
+  /** A record on a parking account that exchanges a name with this one, and has not waited in vain for the server to hear of it. */
   readonly exchanging: Repair | undefined;
   /** Another repair that can go on, whose record shows the name that this one is to get. */
   readonly inFront: Repair | undefined;

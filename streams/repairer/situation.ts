@@ -6,8 +6,11 @@ import type { Situation } from './decide.ts';
 import { type DoNotTouch, whyNotTouched } from './do-not-touch.ts';
 import { standsInFront } from './order.ts';
 
-/** Milliseconds after a change for which a server is thought to lag behind the directory at most. */
-const LAG_MILLISECONDS = 3_600_000;
+/**
+ * Milliseconds after a change for which a server is thought to lag behind the directory. Shorter for a record whose own mapping is
+ * doubtful: then that may well be what the other one waits for, and nobody can log on as that person meanwhile.
+ */
+const LAG_MILLISECONDS = { usual: 3_600_000, doubtful: 300_000 };
 
 /** What is known besides the records. */
 interface Place {
@@ -50,7 +53,7 @@ export function situationOf(repair: Repair, target: string, records: readonly Sy
     sharing: sharing !== undefined && sameName(domainName(sharing), target) ? sharing : undefined,
     own,
     holder,
-    exchanging: record && !repair.doubtful ? exchanging(repair, record.domainname, target, parked) : undefined,
+    exchanging: record && exchanging(repair, record.domainname, target, parked),
     inFront: standsInFront(repair, target, place.open, place.targetOf),
     untouched: record && whyNotTouched(record, [repair.from, log.linkOfRecord(record.systemuserid)?.domainname ?? ''], place.doNotTouch),
     withheld,
@@ -63,11 +66,12 @@ export function situationOf(repair: Repair, target: string, records: readonly Sy
 
 /** A parked record that exchanges a name with this one. */
 function exchanging(repair: Repair, shown: string, target: string, parked: readonly Repair[]): Repair | undefined {
+  const lag = repair.doubtful ? LAG_MILLISECONDS.doubtful : LAG_MILLISECONDS.usual;
   return parked.find(
     (other) =>
       other.systemuserid !== repair.systemuserid &&
       other.parkingAccount !== null &&
-      !hasWaitedInVain(other) &&
+      !hasWaitedInVain(other, lag) &&
       (sameName(other.from, target) ||
         sameName(other.to, shown) ||
         other.objectGUID === repair.formerHolder ||
@@ -76,11 +80,11 @@ function exchanging(repair: Repair, shown: string, target: string, parked: reado
 }
 
 /**
- * A server that refuses a name although it cannot lag any more wants the other record to give it up first. (It compares names, not
- * accounts; none is known that does.)
+ * A server that refuses a name although it cannot lag any more wants the other record to give it up first: that one is mapped to the
+ * account, or the server compares names and not accounts (none is known that does).
  */
-function hasWaitedInVain({ reason, times }: Repair): boolean {
-  return reason === 'not-in-directory-yet' && Date.now() - Date.parse(times.observed) > LAG_MILLISECONDS;
+function hasWaitedInVain({ reason, times }: Repair, lag: number): boolean {
+  return reason === 'not-in-directory-yet' && Date.now() - Date.parse(times.observed) > lag;
 }
 
 /** The record shows a name that neither it nor its account is known to have had, and that is somebody else's. */

@@ -118,7 +118,8 @@ export async function runRepairer(seed: number): Promise<RepairerOutcome> {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date'] });
     for (const organization of organizations) organization.start();
     // Whoever is renamed before that has no link, and needs a person.
-    for (let waited = 0; organizations.some(({ log }) => log.links.length < USERS) && waited < MINUTE; waited += SECOND) await passed(SECOND);
+    for (let waited = 0; organizations.some(({ log }) => log.links.length < USERS) && waited < MINUTE; waited += SECOND)
+      await passed(SECOND);
     for (const { name, log } of organizations) if (log.links.length < USERS) faults.push(`${name}: not everybody is linked at the start`);
     for (let step = 0; step < STEPS; step++) {
       for (let left = 1 + random.below(AT_ONCE); left > 0; left--) note(await disturb(random, directory, organizations));
