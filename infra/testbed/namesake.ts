@@ -89,6 +89,8 @@ export function configurationOf({ bed, path, engine, logFile, topicPrefix = '', 
         : { sqlite: { file: logFile ?? join(path, 'namesake.db') } },
     organizations: settings?.organizations ?? [organizationOf(bed, parkingAccounts)],
     stateDirectory: path,
+    // The stand-in asks the directory itself: it has heard of everything.
+    repairer: { nameLag: '0s' },
     ...settings,
   };
 }

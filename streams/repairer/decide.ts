@@ -14,6 +14,8 @@ export interface Situation {
   readonly holder: SystemUser | undefined;
   /** A record on a parking account that exchanges a name with this one, and has not waited in vain for the server to hear of it. */
   readonly exchanging: Repair | undefined;
+  /** Whether a server that has not heard of the change would map the record to the account that had the name before, in silence. */
+  readonly unheard: boolean;
   /** Another repair that can go on, whose record shows the name that this one is to get. */
   readonly inFront: Repair | undefined;
   /** Another account that has the name that this one is to get. */
@@ -90,7 +92,7 @@ export function decide(situation: Situation): Decision {
 
 /** What keeps a repair from being begun; undefined when nothing does. */
 function mayBegin(
-  { repair, sharing, holder, exchanging, inFront, withheld, givenAway }: Situation,
+  { repair, sharing, holder, exchanging, unheard, inFront, withheld, givenAway }: Situation,
   record: SystemUser,
   to: string,
 ): Decision | undefined {
@@ -112,6 +114,10 @@ function mayBegin(
   }
   if (inFront !== undefined) {
     return { step: 'wait', reason: 'name-in-use', message: `${to} is shown by ${inFront.systemuserid}, which is to get ${inFront.to}` };
+  }
+  if (unheard) {
+    const message = `${to} was the name of ${repair.formerHolder}: a server that has not heard of the change yet would take that account`;
+    return { step: 'wait', reason: 'not-in-directory-yet', message };
   }
   if (withheld === 'dry-run') {
     return { step: 'wait', reason: 'dry-run', message: `would set ${record.domainname} to ${to}` };

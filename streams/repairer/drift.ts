@@ -175,6 +175,7 @@ class Comparison {
       doNotTouch,
       oneStep,
       withheld: undefined,
+      nameLag: 0,
       parked: [],
       parkingAccount: parkingAccounts[0],
     };

@@ -14,13 +14,15 @@ const LAG_MILLISECONDS = { usual: 3_600_000, doubtful: 300_000 };
 
 /** What is known besides the records. */
 interface Place {
-  readonly log: Pick<RepairerLog, 'identity' | 'holder' | 'linkOfRecord'>;
+  readonly log: Pick<RepairerLog, 'identity' | 'holder' | 'link' | 'linkOfRecord'>;
   /** systemuserid of the service's own record. */
   readonly own: string;
   readonly doNotTouch: DoNotTouch;
   readonly withheld: Situation['withheld'];
   /** Whether the settings allow one step where the account is on no record. */
   readonly oneStep: boolean;
+  /** Milliseconds for which a server may take a name for the account that had it before. */
+  readonly nameLag: number;
   /** Every repair that has not ended, and the name that each record is to get. */
   readonly open: readonly Repair[];
   readonly targetOf: (repair: Repair) => string;
@@ -53,6 +55,7 @@ export function situationOf(repair: Repair, target: string, records: readonly Sy
     sharing: sharing !== undefined && sameName(domainName(sharing), target) ? sharing : undefined,
     own,
     holder,
+    unheard: mayBeUnheard(repair, place),
     exchanging: record && exchanging(repair, record.domainname, target, parked),
     inFront: standsInFront(repair, target, place.open, place.targetOf),
     untouched: record && whyNotTouched(record, [repair.from, log.linkOfRecord(record.systemuserid)?.domainname ?? ''], place.doNotTouch),
@@ -85,6 +88,15 @@ function exchanging(repair: Repair, shown: string, target: string, parked: reado
  */
 function hasWaitedInVain({ reason, times }: Repair, lag: number): boolean {
   return reason === 'not-in-directory-yet' && Date.now() - Date.parse(times.observed) > lag;
+}
+
+/**
+ * A server that has not heard of the change takes the name for the account that had it before. It refuses that while the account is on
+ * a record; one that is on none, or on this very record, it would map in silence.
+ */
+function mayBeUnheard({ systemuserid, formerHolder, times }: Repair, { log, nameLag }: Place): boolean {
+  if (formerHolder == null || Date.now() - Date.parse(times.observed) >= nameLag) return false;
+  return (log.link(formerHolder)?.systemuserid ?? systemuserid) === systemuserid;
 }
 
 /** The record shows a name that neither it nor its account is known to have had, and that is somebody else's. */

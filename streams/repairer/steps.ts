@@ -36,6 +36,8 @@ export interface RepairsSettings {
   readonly dryRun: boolean;
   /** Whether a record whose new account is on no record is given its name at once. */
   readonly oneStep: boolean;
+  /** Milliseconds for which a server may take a name for the account that had it before. */
+  readonly nameLag: number;
   /** Tells of last logons; without it none is recorded. */
   readonly desk?: AccountDesk | undefined;
 }
@@ -167,10 +169,10 @@ export class Steps {
 
   #situation(systemuserid: string, parkingAccount: string | undefined, records: readonly SystemUser[]): Situation {
     const parked = this.#pool.users().flatMap((user) => this.#repairs.find(user) ?? []);
-    const { doNotTouch, oneStep } = this.#settings;
+    const { doNotTouch, oneStep, nameLag } = this.#settings;
     const targetOf = (other: Repair) => this.#target(other.systemuserid);
     const known = { log: this.#log, own: this.#own, open: this.#repairs.all, targetOf, parked, parkingAccount };
-    const place = { ...known, doNotTouch, oneStep, withheld: this.#withheld() };
+    const place = { ...known, doNotTouch, oneStep, nameLag, withheld: this.#withheld() };
     return situationOf(this.#repairs.get(systemuserid), this.#target(systemuserid), records, place);
   }
 

@@ -52,6 +52,7 @@ class Organization {
     this.settings = {
       parkingAccounts,
       linkEvery: 10 * MINUTE,
+      nameLag: 15 * MINUTE,
       newsEvery: MINUTE,
       requestsEvery: 3 * SECOND,
       trusted: [],
@@ -74,6 +75,12 @@ class Organization {
     this.log.kill();
     this.#running?.unsubscribe();
     await this.#client.close();
+  }
+
+  async asPerson(act: (client: CustomerEngagement) => Promise<unknown>): Promise<void> {
+    const client = this.#connect();
+    await act(client);
+    await client.close();
   }
 
   #connect(): CustomerEngagement {
@@ -127,7 +134,9 @@ export async function runRepairer(seed: number): Promise<RepairerOutcome> {
       await passed(random.pick([0, 100, 500, 2_000, 10_000]));
     }
     for (const { standIn: server } of organizations) await server.control.clearFaults();
-    await quiet(organizations);
+    await quiet(organizations, async () => {
+      for (const organization of organizations) (await freeParkingAccounts(organization, directory, tell)).forEach(note);
+    });
     for (const organization of organizations) faults.push(...(await wrongs(organization, directory)));
     const repairs = organizations.flatMap(({ log }) => log.history.filter(({ state }) => state === 'repaired')).length;
     return { repairs, trace: [...trace, ...organizations.flatMap(story)], faults };
@@ -230,11 +239,37 @@ async function passed(milliseconds: number, speed = SPEED.busy): Promise<void> {
   }
 }
 
-async function quiet(organizations: readonly Organization[]): Promise<void> {
+async function quiet(organizations: readonly Organization[], help: () => Promise<void>): Promise<void> {
   const isQuiet = () => organizations.every(({ log }) => log.openRepairs().length === 0 && log.acknowledged === log.events.length);
-  for (let waited = 0; waited < QUIET_WITHIN && !isQuiet(); waited += 10 * SECOND) await passed(10 * SECOND, SPEED.quiet);
+  for (let waited = 0; waited < QUIET_WITHIN && !isQuiet(); waited += 10 * SECOND) {
+    await help();
+    await passed(10 * SECOND, SPEED.quiet);
+  }
+  await help();
   // Looked at once more: a write that was given up can have been carried out late.
   await passed(21 * MINUTE, SPEED.quiet);
+}
+
+/**
+ * What a person has to do for records whose account was deleted while they were parked: gives each an account of its own that is no
+ * parking account. @returns what was done
+ */
+async function freeParkingAccounts(organization: Organization, directory: MemoryDirectory, tell: () => void): Promise<string[]> {
+  const { name, log } = organization;
+  const left = [...new Set(log.history.map(({ systemuserid }) => systemuserid))].flatMap((systemuserid) => {
+    const last = log.repair(systemuserid);
+    const isForPerson = last?.state === 'needs-person' && (last.reason === 'account-deleted' || last.reason === 'account-recreated');
+    return isForPerson && last.parkingAccount !== null ? [systemuserid] : [];
+  });
+  const done: string[] = [];
+  for (const systemuserid of left) {
+    const account = `former-${name}-${systemuserid.slice(-2)}`;
+    directory.create({ sAMAccountName: account });
+    tell();
+    await organization.asPerson((client) => client.setDomainName(systemuserid, `CORP\\${account}`));
+    done.push(`${name}: a person gives ${systemuserid.slice(-2)} the account ${account}`);
+  }
+  return done;
 }
 
 /** Ends that are true, whatever the record shows. */
@@ -249,9 +284,7 @@ async function wrongs({ name, log, standIn: server, parkingAccounts }: Organizat
   if (new Set(held).size < held.length) wrong.push(`${name}: two records hold one account`);
   for (const { systemuserid, domainname } of records.values()) {
     if (parkingAccounts.some((account) => sameName(account, domainname))) {
-      const last = log.repair(systemuserid);
-      if (!(last?.state === 'needs-person' && last.reason === 'account-deleted'))
-        wrong.push(`${name}: ${systemuserid} is on ${domainname}`);
+      wrong.push(`${name}: ${systemuserid} is on ${domainname}`);
     }
   }
   const links = [...new Map(log.links.map((link) => [link.objectGUID, link])).values()].filter(({ denied }) => !denied);

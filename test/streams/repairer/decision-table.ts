@@ -5,7 +5,7 @@ import type { Decision } from '../../../streams/repairer/decide.ts';
 export type Shows = 'no record' | 'own record' | 'special user' | 'new name' | 'parking account' | 'known name' | "another account's name";
 export type Account = 'present' | 'deleted' | 'out of scope';
 /** What stands in the way, in the order in which it counts. */
-export type Obstacle = 'another account' | 'another record' | 'exchanging record' | 'no parking account' | 'none';
+export type Obstacle = 'another account' | 'another record' | 'exchanging record' | 'former holder' | 'no parking account' | 'none';
 
 export type Row = Decision['step'] | 'repaired or unneeded' | RepairReason;
 
@@ -16,7 +16,14 @@ const needsNothingElse = (row: Row): Record<Account, Record<Obstacle, Row>> => (
 });
 
 function whatever(row: Row): Record<Obstacle, Row> {
-  return { 'another account': row, 'another record': row, 'exchanging record': row, 'no parking account': row, none: row };
+  return {
+    'another account': row,
+    'another record': row,
+    'exchanging record': row,
+    'former holder': row,
+    'no parking account': row,
+    none: row,
+  };
 }
 
 /** The next step of a repair, for everything that can be true at once. The compiler asks for every case. */
@@ -35,6 +42,7 @@ export const DECISIONS: Record<Shows, Record<Account, Record<Obstacle, Row>>> = 
       'another account': 'name-shared',
       'another record': 'held-by-another-record',
       'exchanging record': 'names-exchanged',
+      'former holder': 'not-in-directory-yet',
       'no parking account': 'no-parking-account-free',
       none: 'park',
     },

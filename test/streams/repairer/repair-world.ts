@@ -79,6 +79,7 @@ export class World {
     const settings: RepairerSettings = {
       parkingAccounts: this.#configured ?? this.parkingAccounts,
       linkEvery: 10 * MINUTE,
+      nameLag: 15 * MINUTE,
       newsEvery: 10 * MINUTE,
       requestsEvery: SECOND,
       trusted: [],
