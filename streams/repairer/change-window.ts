@@ -17,19 +17,43 @@ const LONGEST = 8 * DAY_MINUTES;
 
 /** Milliseconds until the window opens; 0 while it is open. To the minute. */
 export function opensIn(window: ChangeWindow, now: number): number {
+  const wall = wallClock(window.timeZone);
   for (let minutes = 0; minutes < LONGEST; minutes++) {
     // Asked minute by minute of the clock on the wall, so that days with 23 and 25 hours are right.
     const time = now + minutes * MINUTE;
-    if (isOpenAt(window, time)) return minutes === 0 ? 0 : time - (time % MINUTE) - now;
+    if (isWithin(window, wall(time))) return minutes === 0 ? 0 : time - (time % MINUTE) - now;
   }
   return LONGEST * MINUTE;
 }
 
-function isOpenAt({ days, from, to, timeZone }: ChangeWindow, time: number): boolean {
-  const parts = new Intl.DateTimeFormat('en-GB', { timeZone, weekday: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
-  const part = (type: string) => parts.formatToParts(time).find((one) => one.type === type)?.value ?? '';
-  const today = [...WEEKDAYS].map(String).indexOf(part('weekday').toLowerCase());
-  const clock = `${part('hour')}:${part('minute')}`;
+/** Whether repairs may be begun now. */
+export function isOpenAt(window: ChangeWindow, now: number): boolean {
+  return isWithin(window, wallClock(window.timeZone)(now));
+}
+
+/** What a clock on the wall shows. */
+interface Wall {
+  readonly weekday: string;
+  /** `HH:MM`. */
+  readonly clock: string;
+}
+
+const formats = new Map<string, Intl.DateTimeFormat>();
+
+function wallClock(timeZone: string): (time: number) => Wall {
+  // To make one takes many times as long as to use it.
+  const format =
+    formats.get(timeZone) ??
+    new Intl.DateTimeFormat('en-GB', { timeZone, weekday: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
+  formats.set(timeZone, format);
+  return (time) => {
+    const parts = new Map(format.formatToParts(time).map(({ type, value }) => [type, value]));
+    return { weekday: (parts.get('weekday') ?? '').toLowerCase(), clock: `${parts.get('hour')}:${parts.get('minute')}` };
+  };
+}
+
+function isWithin({ days, from, to }: ChangeWindow, { weekday, clock }: Wall): boolean {
+  const today = (WEEKDAYS as readonly string[]).indexOf(weekday);
   const isAllowed = (index: number) => days.some((day) => day === WEEKDAYS[(index + WEEKDAYS.length) % WEEKDAYS.length]);
   if (from < to) return isAllowed(today) && from <= clock && clock < to;
   return (isAllowed(today) && from <= clock) || (isAllowed(today - 1) && clock < to);

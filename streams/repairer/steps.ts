@@ -6,7 +6,7 @@ import { isUpn, sameName } from '../identity.ts';
 import { aborted } from '../operators.ts';
 import { isOpen, type Repair, type RepairReason } from '../repair.ts';
 import type { Breaker } from './breaker.ts';
-import { type ChangeWindow, opensIn } from './change-window.ts';
+import { type ChangeWindow, isOpenAt, opensIn } from './change-window.ts';
 import { type Decision, decide, type Situation, targetOf } from './decide.ts';
 import type { DoNotTouch } from './do-not-touch.ts';
 import { LastLogons } from './last-logons.ts';
@@ -179,7 +179,7 @@ export class Steps {
   #withheld(): Situation['withheld'] {
     const { dryRun, changeWindow } = this.#settings;
     if (dryRun) return 'dry-run';
-    return changeWindow !== undefined && opensIn(changeWindow, Date.now()) > 0 ? 'change-window' : undefined;
+    return changeWindow !== undefined && !isOpenAt(changeWindow, Date.now()) ? 'change-window' : undefined;
   }
 
   /** Somebody else's record is on this parking account: another one may serve. */
