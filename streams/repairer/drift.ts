@@ -90,7 +90,8 @@ class Comparison {
   readonly #own: string;
   readonly #known: Known;
   readonly #settings: DriftSettings;
-  readonly #open: readonly Repair[];
+  /** Open repairs by the name that their records show. */
+  readonly #showing: ReadonlyMap<string, readonly Repair[]>;
 
   constructor(organization: string, records: readonly SystemUser[], own: string, known: Known, settings: DriftSettings) {
     this.#organization = organization;
@@ -98,7 +99,7 @@ class Comparison {
     this.#own = own;
     this.#known = known;
     this.#settings = settings;
-    this.#open = known.openRepairs();
+    this.#showing = Map.groupBy(known.openRepairs(), ({ from }) => nameKey(from));
   }
 
   /** Of a linked record; undefined when it is in step. */
@@ -179,7 +180,13 @@ class Comparison {
       parked: [],
       parkingAccount: parkingAccounts[0],
     };
-    const decision = decide(situationOf(repair, target, records, { ...place, open: this.#open, targetOf: (other) => other.to }));
+    const decision = decide(
+      situationOf(repair, target, records, {
+        ...place,
+        showing: (name) => this.#showing.get(nameKey(name)) ?? [],
+        targetOf: (other) => other.to,
+      }),
+    );
     if (decision.step === 'end') return { action: 'none', reason: decision.reason, message: decision.message ?? null };
     if (decision.step === 'wait') return { action: 'repair', reason: decision.reason, message: decision.message ?? null };
     return { action: 'repair', reason: null, message: null };

@@ -2,7 +2,7 @@ import { concatMap, defer, EMPTY, filter, firstValueFrom, merge, type Observable
 import { type ChangeEvent, eventId } from '../change.ts';
 import type { RepairerLog } from '../change-log.ts';
 import type { SystemUser } from '../customer-engagement.ts';
-import { domainName, isUpn, userNameLike } from '../identity.ts';
+import { domainName, isUpn, nameKey, userNameLike } from '../identity.ts';
 import { isOpen, type Link, type Repair } from '../repair.ts';
 
 /** How long an event waits for the first journal record of its repair before one is written for it. */
@@ -15,6 +15,8 @@ const DOUBT_MILLISECONDS = 60_000;
 export class OpenRepairs {
   readonly #log: RepairerLog;
   readonly #open = new Map<string, Repair>();
+  /** By the name that their records show, as far as is known. */
+  readonly #byName = new Map<string, Set<string>>();
   readonly #recorded = new Subject<Repair>();
 
   constructor(log: RepairerLog) {
@@ -30,13 +32,18 @@ export class OpenRepairs {
   load(): Repair[] {
     // What only settings kept from being begun is looked at again under those of now.
     const repairs = this.#log.openRepairs().map((repair) => (isWithheld(repair) ? { ...repair, notBefore: null } : repair));
-    for (const repair of repairs) this.#open.set(repair.systemuserid, repair);
+    for (const repair of repairs) this.#put(repair);
     return repairs;
   }
 
   /** Those that have not ended. */
   get all(): Repair[] {
     return [...this.#open.values()].filter(isOpen);
+  }
+
+  /** Those that have not ended whose records show this name, unless they are parked. */
+  showing(name: string): Repair[] {
+    return [...(this.#byName.get(nameKey(name)) ?? [])].map((systemuserid) => this.get(systemuserid)).filter(isOpen);
   }
 
   find(systemuserid: string): Repair | undefined {
@@ -76,7 +83,7 @@ export class OpenRepairs {
       // Once the record may be parked, this is the name that it may have been given: whether it has it has to be asked first.
       to: known.parkingAccount === null ? to : known.to,
     };
-    this.#open.set(systemuserid, repair);
+    this.#put(repair);
     return repair;
   }
 
@@ -102,14 +109,14 @@ export class OpenRepairs {
     const identity = this.#log.identity(objectGUID);
     const to = begun.parkingAccount === null ? ((identity && userNameLike(begun.from, identity)) ?? begun.to) : begun.to;
     const repair = { ...begun, to, sequence: Math.max(begun.sequence, sequence), ...again };
-    this.#open.set(systemuserid, repair);
+    this.#put(repair);
     return repair;
   }
 
   /** Opens the last repair of a record again as it was. */
   reopen(systemuserid: string): void {
     const last = this.#log.repair(systemuserid);
-    if (!this.#open.has(systemuserid) && last !== undefined) this.#open.set(systemuserid, last);
+    if (!this.#open.has(systemuserid) && last !== undefined) this.#put(last);
   }
 
   /**
@@ -128,7 +135,7 @@ export class OpenRepairs {
     // What it did before a person decided is not what it has done since.
     const times = parkingAccount === null ? { observed: last.times.observed } : last.times;
     const again = { state: 'waiting', reason: null, message: null, parkingAccount, attempts: 0, notBefore: null, times } as const;
-    this.#open.set(systemuserid, { ...last, ...again });
+    this.#put({ ...last, ...again });
     return true;
   }
 
@@ -140,7 +147,7 @@ export class OpenRepairs {
   unshare(systemuserid: string): boolean {
     const last = this.#open.get(systemuserid) ?? this.#log.repair(systemuserid);
     if (last?.reason !== 'name-shared' || isOpen(last)) return false;
-    this.#open.set(systemuserid, { ...last, state: 'waiting', reason: null, message: null, attempts: 0, notBefore: null });
+    this.#put({ ...last, state: 'waiting', reason: null, message: null, attempts: 0, notBefore: null });
     return true;
   }
 
@@ -157,7 +164,7 @@ export class OpenRepairs {
     reason: 'link-uncertain' | 'account-recreated',
   ): Promise<void> {
     const link = { organization, objectGUID: event.objectGUID, systemuserid, domainname, learned: event.observed.time };
-    this.#open.set(systemuserid, {
+    this.#put({
       ...newRepair(link, causeOf(event)),
       from: domainname,
       to: (event.after && userNameLike(domainname, event.after)) ?? '',
@@ -171,7 +178,7 @@ export class OpenRepairs {
 
   /** Known from now on, not yet in the journal. */
   update(systemuserid: string, patch: Partial<Repair>): void {
-    this.#open.set(systemuserid, { ...this.get(systemuserid), ...patch });
+    this.#put({ ...this.get(systemuserid), ...patch });
   }
 
   /** Known from now on, and durable once it resolves. @throws FencedError @throws LogError */
@@ -180,7 +187,7 @@ export class OpenRepairs {
     const repair = this.get(systemuserid);
     await this.#log.record({ repairs: [repair], links });
     // An event may have begun another repair meanwhile.
-    if (!isOpen(repair) && this.#open.get(systemuserid)?.sequence === repair.sequence) this.#open.delete(systemuserid);
+    if (!isOpen(repair) && this.#open.get(systemuserid)?.sequence === repair.sequence) this.#remove(systemuserid);
     this.#recorded.next(repair);
   }
 
@@ -192,7 +199,7 @@ export class OpenRepairs {
   async conclude(ended: Repair, links: readonly Link[]): Promise<void> {
     const repair = { ...ended, at: new Date().toISOString() };
     await this.#log.record({ repairs: [repair], links });
-    if (this.#open.get(repair.systemuserid) === ended) this.#open.delete(repair.systemuserid);
+    if (this.#open.get(repair.systemuserid) === ended) this.#remove(repair.systemuserid);
     this.#recorded.next(repair);
   }
 
@@ -208,6 +215,26 @@ export class OpenRepairs {
     );
     const done = await firstValueFrom(merge(written, late), { defaultValue: 'closed' as const });
     if (done === 'closed' && (this.#open.get(systemuserid)?.sequence ?? 0) >= sequence) await this.record(systemuserid, {});
+  }
+
+  #put(repair: Repair): void {
+    const { systemuserid, from } = repair;
+    this.#unname(systemuserid);
+    this.#open.set(systemuserid, repair);
+    const namesakes = this.#byName.get(nameKey(from)) ?? new Set();
+    this.#byName.set(nameKey(from), namesakes.add(systemuserid));
+  }
+
+  #remove(systemuserid: string): void {
+    this.#unname(systemuserid);
+    this.#open.delete(systemuserid);
+  }
+
+  #unname(systemuserid: string): void {
+    const key = nameKey(this.#open.get(systemuserid)?.from ?? '');
+    const namesakes = this.#byName.get(key);
+    namesakes?.delete(systemuserid);
+    if (namesakes?.size === 0) this.#byName.delete(key);
   }
 
   /** Nothing more will be done about any of them. */

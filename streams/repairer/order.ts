@@ -1,4 +1,3 @@
-import { nameKey } from '../identity.ts';
 import type { Repair } from '../repair.ts';
 
 /** Reasons for which a repair waits that another one will wake: whoever waits for it waits for no person and no server. */
@@ -10,23 +9,22 @@ const PASSING: readonly Repair['reason'][] = [null, 'name-in-use', 'names-exchan
  * with the lowest systemuserid; and nobody waits for a repair that cannot go on.
  *
  * @param target the name that the record of this repair is to get
- * @param targetOf the same of the others
+ * @param showing open repairs whose records show a name unless they are parked
+ * @param targetOf the name that the record of another is to get
  */
 export function standsInFront(
   repair: Repair,
   target: string,
-  open: readonly Repair[],
+  showing: (name: string) => readonly Repair[],
   targetOf: (repair: Repair) => string,
 ): Repair | undefined {
-  const shownBy = new Map<string, Repair>();
-  for (const other of open) {
-    if (other.parkingAccount === null && PASSING.includes(other.reason)) shownBy.set(nameKey(other.from), other);
-  }
-  const first = shownBy.get(nameKey(target));
+  const shownBy = (name: string) =>
+    showing(name).findLast(({ parkingAccount, reason }) => parkingAccount === null && PASSING.includes(reason));
+  const first = shownBy(target);
   if (first === undefined || first.systemuserid === repair.systemuserid) return undefined;
   const seen = new Set<string>();
   let lowest = true;
-  for (let next: Repair | undefined = first; next !== undefined; next = shownBy.get(nameKey(targetOf(next)))) {
+  for (let next: Repair | undefined = first; next !== undefined; next = shownBy(targetOf(next))) {
     if (next.systemuserid === repair.systemuserid) return lowest ? undefined : first;
     // A cycle further along, of which this one is no part.
     if (seen.has(next.systemuserid)) return first;

@@ -3,7 +3,7 @@ import { type ChangeEvent, eventId } from '../change.ts';
 import type { JournalEntries, RepairerLog } from '../change-log.ts';
 import type { CustomerEngagement, SystemUser } from '../customer-engagement.ts';
 import { aborted } from '../operators.ts';
-import type { Link, Repair } from '../repair.ts';
+import { isOpen, type Link, type Repair } from '../repair.ts';
 import { Breaker } from './breaker.ts';
 import { OpenRepairs } from './open-repairs.ts';
 import type { ParkingPool } from './parking.ts';
@@ -110,8 +110,8 @@ export class Repairs {
   ): Promise<void> {
     const { systemuserid } = record;
     if (this.#repairs.isTakenOver(event, systemuserid)) return;
-    const open = this.#repairs.all.find((repair) => repair.systemuserid === systemuserid);
-    if (open === undefined) {
+    const open = this.#repairs.find(systemuserid);
+    if (open === undefined || !isOpen(open)) {
       await this.#repairs.recordUndecided(event, this.#organization, record, reason);
     } else if (reason === 'account-recreated') {
       // What is under way ends first, and as this.

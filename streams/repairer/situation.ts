@@ -23,8 +23,8 @@ interface Place {
   readonly oneStep: boolean;
   /** Milliseconds for which a server may take a name for the account that had it before. */
   readonly nameLag: number;
-  /** Every repair that has not ended, and the name that each record is to get. */
-  readonly open: readonly Repair[];
+  /** The repairs that have not ended whose records show a name unless they are parked, and the name that each record is to get. */
+  readonly showing: (name: string) => readonly Repair[];
   readonly targetOf: (repair: Repair) => string;
   /** Repairs whose records are on parking accounts, or are about to be. */
   readonly parked: readonly Repair[];
@@ -57,7 +57,7 @@ export function situationOf(repair: Repair, target: string, records: readonly Sy
     holder,
     unheard: mayBeUnheard(repair, place),
     exchanging: record && exchanging(repair, record.domainname, target, parked),
-    inFront: standsInFront(repair, target, place.open, place.targetOf),
+    inFront: standsInFront(repair, target, place.showing, place.targetOf),
     untouched: record && whyNotTouched(record, [repair.from, log.linkOfRecord(record.systemuserid)?.domainname ?? ''], place.doNotTouch),
     withheld,
     // A user whose name is a UPN may be one that no domain controller of the server knows: then there is nothing to be held.

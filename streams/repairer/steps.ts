@@ -171,7 +171,14 @@ export class Steps {
     const parked = this.#pool.users().flatMap((user) => this.#repairs.find(user) ?? []);
     const { doNotTouch, oneStep, nameLag } = this.#settings;
     const targetOf = (other: Repair) => this.#target(other.systemuserid);
-    const known = { log: this.#log, own: this.#own, open: this.#repairs.all, targetOf, parked, parkingAccount };
+    const known = {
+      log: this.#log,
+      own: this.#own,
+      showing: (name: string) => this.#repairs.showing(name),
+      targetOf,
+      parked,
+      parkingAccount,
+    };
     const place = { ...known, doNotTouch, oneStep, nameLag, withheld: this.#withheld() };
     return situationOf(this.#repairs.get(systemuserid), this.#target(systemuserid), records, place);
   }

@@ -252,7 +252,7 @@ async function quiet(organizations: readonly Organization[], help: () => Promise
 
 /**
  * What a person has to do for records whose account was deleted while they were parked: gives each an account of its own that is no
- * parking account. @returns what was done
+ * parking account, once: the repairer sees it when it looks at everybody. @returns what was done
  */
 async function freeParkingAccounts(organization: Organization, directory: MemoryDirectory, tell: () => void): Promise<string[]> {
   const { name, log } = organization;
@@ -264,7 +264,7 @@ async function freeParkingAccounts(organization: Organization, directory: Memory
   const done: string[] = [];
   for (const systemuserid of left) {
     const account = `former-${name}-${systemuserid.slice(-2)}`;
-    directory.create({ sAMAccountName: account });
+    if (directory.create({ sAMAccountName: account }) === undefined) continue;
     tell();
     await organization.asPerson((client) => client.setDomainName(systemuserid, `CORP\\${account}`));
     done.push(`${name}: a person gives ${systemuserid.slice(-2)} the account ${account}`);
