@@ -92,6 +92,9 @@ export class MemoryChangeLog implements ChangeLog {
   /** As the journal has them, the last one for each record last. */
   readonly history: Repair[] = [];
   readonly links: Link[] = [];
+  /** By organization and account, of the first so many links. */
+  readonly #lastLinks = new Map<string, Map<string, Link>>();
+  #readLinks = 0;
   readonly repairRequests: RepairRequest[] = [];
   readonly answers: RepairAnswer[] = [];
   interference: Interference = {};
@@ -239,8 +242,12 @@ export class MemoryChangeLog implements ChangeLog {
 
   /** The last one of each account. */
   #links(organization: string): Link[] {
-    const own = this.links.filter((link) => link.organization === organization);
-    return [...new Map(own.map((link) => [link.objectGUID, link])).values()];
+    for (const link of this.links.slice(this.#readLinks)) {
+      const own = this.#lastLinks.get(link.organization) ?? new Map<string, Link>();
+      this.#lastLinks.set(link.organization, own.set(link.objectGUID, link));
+    }
+    this.#readLinks = this.links.length;
+    return [...(this.#lastLinks.get(organization)?.values() ?? [])];
   }
 
   #repairs(organization: string): KnownRepairs {
