@@ -30,6 +30,12 @@ export function domainName(identity: Pick<Identity, 'domain' | 'sAMAccountName'>
   return `${identity.domain}\\${identity.sAMAccountName}`;
 }
 
+/** The parts of `DOMAIN\\name`; both empty for a name of another form. */
+export function domainNameParts(userName: string): Pick<Identity, 'domain' | 'sAMAccountName'> {
+  const [domain = '', sAMAccountName = ''] = userName.split('\\');
+  return domain === '' || sAMAccountName === '' ? { domain: '', sAMAccountName: '' } : { domain, sAMAccountName };
+}
+
 /** Whether a Customer Engagement user name is a UPN, as that of users outside its domain and under claims, instead of `DOMAIN\\name`. */
 export function isUpn(userName: string): boolean {
   return userName.includes('@') && !userName.includes('\\');
@@ -46,6 +52,11 @@ export function userNameLike(
 /** Active Directory and Customer Engagement both compare account names without regard to case. */
 export function sameName(a: string, b: string): boolean {
   return nameKey(a) === nameKey(b);
+}
+
+/** The one of these names that equals a name. */
+export function namedAlike(names: readonly string[], name: string): string | undefined {
+  return names.find((one) => sameName(one, name));
 }
 
 /** The form of a name that equal names share; for use as a key. */

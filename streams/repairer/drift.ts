@@ -1,10 +1,11 @@
 import type { KnownRepairs, Look } from '../change-log.ts';
 import type { CustomerEngagement, SystemUser } from '../customer-engagement.ts';
-import { type Identity, isUpn, nameKey, sameName, userNameLike } from '../identity.ts';
+import { domainNameParts, type Identity, isUpn, namedAlike, nameKey, userNameLike } from '../identity.ts';
 import { isOpen, type Link, type Repair, type RepairReason } from '../repair.ts';
 import { decide, showsNameOf, targetOf } from './decide.ts';
 import type { DoNotTouch } from './do-not-touch.ts';
 import { type Suggestion, suggestAccounts } from './evidence.ts';
+import { newRepair } from './open-repairs.ts';
 import { situationOf } from './situation.ts';
 
 /** A record that is out of step with the directory. */
@@ -108,7 +109,7 @@ class Comparison {
     const last = this.#known.repair(record.systemuserid);
     if (identity === undefined) return this.#parkedRow(record, link, last);
     if (showsNameOf(identity, record) && !(last !== undefined && isOpen(last) && last.remap)) return undefined;
-    const parked = this.#settings.parkingAccounts.find((account) => sameName(account, record.domainname));
+    const parked = this.#parkedOn(record);
     const form = parked === undefined ? record.domainname : (last?.from ?? link.domainname);
     const should = targetOf({ from: form }, identity, parked !== undefined) ?? null;
     const since =
@@ -121,7 +122,7 @@ class Comparison {
   }
 
   unmatched(record: SystemUser, suggestions: readonly Suggestion[]): DriftRow {
-    const parked = this.#settings.parkingAccounts.some((account) => sameName(account, record.domainname));
+    const parked = this.#parkedOn(record) !== undefined;
     const base = { ...this.#base(record), action: 'link' as const, reason: parked ? ('parked' as const) : ('unmatched' as const) };
     const last = this.#known.repair(record.systemuserid);
     if (last?.reason === 'link-uncertain') return { ...base, reason: last.reason, message: last.message, suggestions };
@@ -132,17 +133,16 @@ class Comparison {
   isOther(record: SystemUser, domains: ReadonlySet<string>): boolean {
     const { special, systemuserid, domainname } = record;
     if (special || systemuserid === this.#own || domainname === '') return true;
-    return !isUpn(domainname) && !domains.has(nameKey(domainname.split('\\')[0] ?? ''));
+    return !isUpn(domainname) && !domains.has(nameKey(domainNameParts(domainname).domain));
   }
 
   /** It shows the name of an account, and will be linked to it. */
   isNamedAlike(record: SystemUser): boolean {
-    const [domain = '', name = ''] = record.domainname.split('\\');
-    const objectGUID = name === '' ? undefined : this.#known.holder(domain, name);
+    const { domain, sAMAccountName } = domainNameParts(record.domainname);
+    const objectGUID = this.#known.holder(domain, sAMAccountName);
     if (objectGUID === undefined || this.#known.isDenied(objectGUID, record.systemuserid)) return false;
-    const isParking = this.#settings.parkingAccounts.some((account) => sameName(account, record.domainname));
     const isUncertain = this.#known.repair(record.systemuserid)?.reason === 'link-uncertain';
-    return !isParking && !isUncertain && this.#byName.get(nameKey(record.domainname))?.length === 1;
+    return this.#parkedOn(record) === undefined && !isUncertain && this.#byName.get(nameKey(record.domainname))?.length === 1;
   }
 
   /** What a repair would do first. */
@@ -150,24 +150,8 @@ class Comparison {
     const target = userNameLike(record.domainname, identity) ?? '';
     // The name that was last seen tells whether somebody has given it another one since.
     const from = isUpn(record.domainname) === isUpn(link.domainname) ? link.domainname : record.domainname;
-    const now = new Date().toISOString();
-    const repair: Repair = {
-      organization: this.#organization,
-      systemuserid: record.systemuserid,
-      objectGUID: link.objectGUID,
-      state: 'waiting',
-      reason: null,
-      message: null,
-      from,
-      to: target,
-      parkingAccount: null,
-      attempts: 0,
-      notBefore: null,
-      eventId: '',
-      sequence: 0,
-      times: { observed: now },
-      at: now,
-    };
+    const cause = { eventId: '', sequence: 0, observed: new Date().toISOString() };
+    const repair: Repair = { ...newRepair({ ...link, systemuserid: record.systemuserid }, cause), from, to: target };
     const records = [record, ...(this.#byName.get(nameKey(target)) ?? [])];
     const { doNotTouch, oneStep, parkingAccounts } = this.#settings;
     const place = {
@@ -194,9 +178,13 @@ class Comparison {
 
   /** One whose account is gone matters only while it is on a parking account. */
   #parkedRow(record: SystemUser, link: Link, last: Repair | undefined): DriftRow | undefined {
-    if (!this.#settings.parkingAccounts.some((account) => sameName(account, record.domainname))) return undefined;
+    if (this.#parkedOn(record) === undefined) return undefined;
     const message = 'it is on a parking account, and its account is gone';
     return { ...this.#base(record), objectGUID: link.objectGUID, action: 'none', reason: last?.reason ?? 'account-deleted', message };
+  }
+
+  #parkedOn({ domainname }: SystemUser): string | undefined {
+    return namedAlike(this.#settings.parkingAccounts, domainname);
   }
 
   #since({ objectGUID }: Identity): string | undefined {

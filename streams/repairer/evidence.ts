@@ -1,6 +1,6 @@
 import type { Look } from '../change-log.ts';
 import type { SystemUser } from '../customer-engagement.ts';
-import { domainName } from '../identity.ts';
+import { domainName, domainNameParts } from '../identity.ts';
 import { indexTraits, TRAITS, type Trait, traitKey } from './traits.ts';
 
 /** What speaks for an account as that of a record; `former-name`: the history knows that it once had the name that the record shows. */
@@ -43,8 +43,8 @@ function suggestionsFor(
   known: Known,
   isLinked: (objectGUID: string) => boolean,
 ): Suggestion[] {
-  const [domain = '', name = ''] = record.domainname.split('\\');
-  const had = { evidence: 'former-name' as const, accounts: name === '' ? [] : known.formerHolders(domain, name) };
+  const { domain, sAMAccountName } = domainNameParts(record.domainname);
+  const had = { evidence: 'former-name' as const, accounts: known.formerHolders(domain, sAMAccountName) };
   const common = TRAITS.map((trait) => ({ evidence: trait, accounts: index.get(traitKey(trait, record) ?? '') ?? [] }));
   const found = new Map<string, { evidence: Evidence[]; weight: number }>();
   for (const { evidence, accounts } of [had, ...common]) {

@@ -1,7 +1,7 @@
 import type { ChangeEvent } from '../change.ts';
 import type { RepairerLog } from '../change-log.ts';
 import { type CustomerEngagement, CustomerEngagementError, type SystemUser } from '../customer-engagement.ts';
-import { domainName, isUpn, nameKey, sameName } from '../identity.ts';
+import { domainName, domainNameParts, isUpn, namedAlike, nameKey, sameName } from '../identity.ts';
 import { isOpen, type Link } from '../repair.ts';
 import { indexTraits, type Trait, traitKey } from './traits.ts';
 
@@ -165,7 +165,7 @@ export class Linker {
   }
 
   #astray({ systemuserid, domainname }: SystemUser): Astray | undefined {
-    const parkingAccount = this.#settings.parkingAccounts.find((account) => sameName(account, domainname)) ?? null;
+    const parkingAccount = namedAlike(this.#settings.parkingAccounts, domainname) ?? null;
     if (parkingAccount !== null) return { systemuserid, parkingAccount };
     const repair = this.#log.repair(systemuserid);
     return repair === undefined || isOpen(repair) || repair.parkingAccount === null ? undefined : { systemuserid, parkingAccount };
@@ -173,8 +173,7 @@ export class Linker {
 
   #mayBeLinked(record: SystemUser): boolean {
     const { special, systemuserid, domainname } = record;
-    if (special || this.#isUncertain(record) || this.#settings.parkingAccounts.some((account) => sameName(account, domainname)))
-      return false;
+    if (special || this.#isUncertain(record) || namedAlike(this.#settings.parkingAccounts, domainname) !== undefined) return false;
     return this.#log.linkOfRecord(systemuserid) === undefined;
   }
 
@@ -186,14 +185,14 @@ export class Linker {
 
   /** Whether another account that has or had this name is without a record: the one that shows it may be its own. */
   #mayBeAnothers(name: string, objectGUID: string): boolean {
-    const [domain = '', sAMAccountName = ''] = name.split('\\');
+    const { domain, sAMAccountName } = domainNameParts(name);
     const holders = [this.#log.holder(domain, sAMAccountName) ?? objectGUID, ...this.#log.formerHolders(domain, sAMAccountName)];
     return holders.some((holder) => holder !== objectGUID && this.#log.link(holder) === undefined);
   }
 
   #holder(name: string): string | undefined {
-    const [domain, sAMAccountName] = name.split('\\');
-    return domain === undefined || sAMAccountName === undefined ? undefined : this.#log.holder(domain, sAMAccountName);
+    const { domain, sAMAccountName } = domainNameParts(name);
+    return this.#log.holder(domain, sAMAccountName);
   }
 
   /** Several can look at once, while what one of them found is not yet in the log. */

@@ -266,7 +266,11 @@ function causeOf(event: ChangeEvent): Cause {
   return { eventId: eventId(event), sequence: event.sequence, observed: event.observed.time, changed: event.observed.origin?.time };
 }
 
-function newRepair({ organization, systemuserid, objectGUID, domainname }: Link, { eventId, sequence, observed, changed }: Cause): Repair {
+/** One that has not begun. @param link names the record and what it shows */
+export function newRepair(
+  { organization, systemuserid, objectGUID, domainname }: Link,
+  { eventId, sequence, observed, changed }: Cause,
+): Repair {
   const now = new Date().toISOString();
   return {
     organization,

@@ -1,7 +1,7 @@
 import type { AccountFacts } from '../account-desk.ts';
 import type { RepairerLog } from '../change-log.ts';
 import type { CustomerEngagement } from '../customer-engagement.ts';
-import { nameKey, sameName } from '../identity.ts';
+import { domainNameParts, namedAlike, nameKey, sameName } from '../identity.ts';
 import { isOpen, type Repair } from '../repair.ts';
 
 /** Milliseconds for which it is believed that no record is on a parking account. Customer Engagement refuses one that is taken. */
@@ -60,7 +60,7 @@ export class ParkingPool {
 
   /** The account of this name, if it is one of the pool's. */
   find(domainName: string): string | undefined {
-    return this.#accounts.find((account) => sameName(account, domainName));
+    return namedAlike(this.#accounts, domainName);
   }
 
   /** No record is on this account, as was just seen. */
@@ -115,18 +115,16 @@ export async function checkParkingAccounts(
   return { usable, refused };
 
   function problemOf(account: string): string | undefined {
-    const [domain, name] = account.split('\\');
-    const objectGUID = domain === undefined || name === undefined ? undefined : log.holder(domain, name);
+    const { domain, sAMAccountName } = domainNameParts(account);
+    const objectGUID = log.holder(domain, sAMAccountName);
     const identity = objectGUID === undefined ? undefined : log.identity(objectGUID);
     if (identity === undefined) return 'there is no such account in the directory: create it, or correct its name (DOMAIN\\name)';
     if (identity.givenName !== undefined || identity.sn !== undefined || identity.mail !== undefined) {
       return 'it looks like a person (it has a first name, a last name or an e-mail address): use accounts made for parking only';
     }
     const fact = facts?.find(({ objectGUID }) => objectGUID === identity.objectGUID);
-    if (fact !== undefined && fact.privileges.length > 0) {
-      return `it is privileged (${fact.privileges.join(', ')}): whoever is parked on it would be that; use accounts that can do nothing`;
-    }
-    if (fact !== undefined && ou !== undefined && !nameKey(fact.dn).endsWith(`,${nameKey(ou)}`)) return `it is not below ${ou}`;
+    const flaws = fact === undefined ? [] : parkingFlaws(fact, ou);
+    if (flaws.length > 0) return flaws.join('; ');
     if (log.link(identity.objectGUID) !== undefined)
       return 'it is linked to a Customer Engagement user: use accounts made for parking only';
     const record = records.find(({ domainname }) => sameName(domainname, account));
@@ -141,4 +139,19 @@ export async function checkParkingAccounts(
     }
     return undefined;
   }
+}
+
+/**
+ * What the directory says against an account for parking.
+ *
+ * @param ou below which it has to be
+ */
+export function parkingFlaws({ dn, privileges }: Pick<AccountFacts, 'dn' | 'privileges'>, ou: string | undefined): string[] {
+  const isOutside = ou !== undefined && !nameKey(dn).endsWith(`,${nameKey(ou)}`);
+  return [
+    ...(isOutside ? [`it is not below ${ou}`] : []),
+    ...(privileges.length > 0
+      ? [`it is privileged (${privileges.join(', ')}): whoever is parked on it would be that; use accounts that can do nothing`]
+      : []),
+  ];
 }

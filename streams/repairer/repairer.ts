@@ -19,6 +19,7 @@ import { backoff } from '../backoff.ts';
 import type { ChangeEvent } from '../change.ts';
 import { type ChangeLog, FencedError, LogError, type RepairerLog } from '../change-log.ts';
 import { type CustomerEngagement, CustomerEngagementError } from '../customer-engagement.ts';
+import { domainNameParts } from '../identity.ts';
 import { aborted, failWhenAborted, type RetryPlan, retryWithReports, sideBySide, withResource, withTold } from '../operators.ts';
 import type { Repair } from '../repair.ts';
 import { takeOver } from './intake.ts';
@@ -171,7 +172,7 @@ async function parkingNow(
   { parkingAccounts, parkingOu, desk }: RepairerSettings,
   stop: AbortSignal,
 ): Promise<ParkingCheck> {
-  const names = parkingAccounts.map((account) => account.split('\\')[1] ?? '');
+  const names = parkingAccounts.map((account) => domainNameParts(account).sAMAccountName);
   const facts = await desk?.facts(names).catch(() => undefined);
   return await checkParkingAccounts(parkingAccounts, ce, log, { ou: parkingOu, facts }, stop);
 }

@@ -1,6 +1,6 @@
 import type { RepairerLog } from '../change-log.ts';
 import type { SystemUser } from '../customer-engagement.ts';
-import { domainName, isUpn, sameName } from '../identity.ts';
+import { domainName, domainNameParts, isUpn, sameName } from '../identity.ts';
 import type { Repair } from '../repair.ts';
 import type { Situation } from './decide.ts';
 import { type DoNotTouch, whyNotTouched } from './do-not-touch.ts';
@@ -103,10 +103,10 @@ function mayBeUnheard({ systemuserid, formerHolder, times }: Repair, { log, name
 function isGivenAway(repair: Repair, { systemuserid, domainname }: SystemUser, log: Place['log']): boolean {
   const own = [repair.from, repair.to, repair.parkingAccount, log.linkOfRecord(systemuserid)?.domainname];
   if (own.some((name) => typeof name === 'string' && sameName(name, domainname))) return false;
-  const [domain, name] = domainname.split('\\');
+  const { domain, sAMAccountName } = domainNameParts(domainname);
   // Not a name of the account's domain at all: a user outside it, one of a domain that is not watched, or somebody's hand.
   const home = log.identity(repair.objectGUID)?.domain ?? domain;
-  if (domain === undefined || name === undefined || !sameName(domain, home ?? '')) return true;
-  const holder = log.holder(domain, name);
+  if (domain === '' || !sameName(domain, home)) return true;
+  const holder = log.holder(domain, sAMAccountName);
   return holder !== undefined && holder !== repair.objectGUID;
 }

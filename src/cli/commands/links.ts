@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { Look } from '../../../streams/change-log.ts';
 import type { CustomerEngagement, SystemUser } from '../../../streams/customer-engagement.ts';
-import { domainName, nameKey } from '../../../streams/identity.ts';
+import { domainName, domainNameParts, nameKey } from '../../../streams/identity.ts';
 import type { Link } from '../../../streams/repair.ts';
 import { EXIT } from '../../runtime/exit-codes.ts';
 import { printable } from '../../runtime/printable.ts';
@@ -106,8 +106,8 @@ async function recordOf(ce: CustomerEngagement, text: string): Promise<SystemUse
 }
 
 function accountOf(look: Look, text: string): string {
-  const [domain, name] = text.split('\\');
-  const objectGUID = GUID.test(text) ? text.toLowerCase() : name === undefined ? undefined : look.holder(domain ?? '', name);
+  const { domain, sAMAccountName } = domainNameParts(text);
+  const objectGUID = GUID.test(text) ? text.toLowerCase() : look.holder(domain, sAMAccountName);
   if (objectGUID !== undefined && look.identity(objectGUID) !== undefined) return objectGUID;
   throw new CommandError(`No account that is followed is called ${text}: give DOMAIN\\name or an objectGUID`);
 }

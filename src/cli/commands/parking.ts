@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import type { AccountFacts } from '../../../streams/account-desk.ts';
 import type { SystemUser } from '../../../streams/customer-engagement.ts';
-import { nameKey, sameName } from '../../../streams/identity.ts';
+import { domainNameParts, nameKey, sameName } from '../../../streams/identity.ts';
+import { parkingFlaws } from '../../../streams/repairer/parking.ts';
 import type { Configuration } from '../../config/schema.ts';
 import { Accounts } from '../../directory/accounts.ts';
 import { EXIT } from '../../runtime/exit-codes.ts';
@@ -123,7 +124,7 @@ async function examine(configuration: Configuration): Promise<Row[]> {
     if (settings === undefined) continue;
     const records = await ce.find({ domainNames: settings.parkingAccounts });
     for (const account of settings.parkingAccounts) {
-      const fact = facts.get(nameKey(account.split('\\')[1] ?? ''));
+      const fact = facts.get(nameKey(domainNameParts(account).sAMAccountName));
       const record = records.find(({ domainname }) => sameName(domainname, account));
       const shared = (users.get(nameKey(account))?.length ?? 0) > 1;
       rows.push({
@@ -141,10 +142,8 @@ async function examine(configuration: Configuration): Promise<Row[]> {
 
 function problemsOf(fact: AccountFacts | undefined, ou: string | undefined, record: SystemUser | undefined, shared: boolean): string[] {
   if (fact === undefined) return ['there is no such account: namesake parking create'];
-  const isOutside = ou !== undefined && !nameKey(fact.dn).endsWith(`,${nameKey(ou)}`);
   return [
-    ...(isOutside ? [`it is not below ${ou}`] : []),
-    ...(fact.privileges.length > 0 ? [`it is privileged (${fact.privileges.join(', ')}): use an account that can do nothing`] : []),
+    ...parkingFlaws(fact, ou),
     ...(record !== undefined ? [`the record of ${record.fullname} is on it: see namesake drift`] : []),
     ...(shared ? ['several organizations name it: a pool of its own for each is better'] : []),
   ];
@@ -153,7 +152,7 @@ function problemsOf(fact: AccountFacts | undefined, ou: string | undefined, reco
 /** By name. An account of a domain that cannot be asked is not there. */
 async function factsOf(configuration: Configuration): Promise<Map<string, AccountFacts>> {
   const names = configuration.organizations.flatMap(({ parkingAccounts }) =>
-    parkingAccounts.map((account) => account.split('\\')[1] ?? ''),
+    parkingAccounts.map((account) => domainNameParts(account).sAMAccountName),
   );
   const facts = new Map<string, AccountFacts>();
   for (const settings of accountsSettings(configuration)) {
