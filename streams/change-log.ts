@@ -36,8 +36,8 @@ export interface ChangeLog extends AsyncDisposable {
   look(): Promise<Look>;
   /** Asks whoever listens for something; durable when it resolves. The last request of a kind for a naming context counts. */
   request(request: ListenerRequest): Promise<void>;
-  /** Asks whoever repairs an organization for something; durable when it resolves. The last request for a record counts. */
-  requestRepair(request: RepairRequest): Promise<void>;
+  /** Asks those who repair organizations for something; durable when it resolves. The last request for a record counts. */
+  requestRepair(...requests: readonly RepairRequest[]): Promise<void>;
   /** What became of the last request for this record that was served. */
   answer(organization: string, systemuserid: string): Promise<RepairAnswer | undefined>;
 }

@@ -13,6 +13,9 @@ export interface Context {
   readonly exitWith: (code: number) => void;
 }
 
+/** A systemuserid or objectGUID, as somebody types it. */
+export const GUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
 /** What cannot be asked or done; the message says what to do. */
 export class CommandError extends Error {
   override readonly name = 'Error';
@@ -39,6 +42,13 @@ export function organizationNamed(configuration: Configuration, name: string | u
       ? `Say which with --organization: ${names.join(' or ')}`
       : `There is no organization ${name}; there is ${names.join(', ')}`,
   );
+}
+
+/** The organization of this name, or all of them. @throws CommandError */
+export function organizationsNamed(configuration: Configuration, name: string | undefined): string[] {
+  return name === undefined
+    ? configuration.organizations.map((organization) => organization.name)
+    : [organizationNamed(configuration, name)];
 }
 
 /** Those of these names; closed when they are disposed of. */

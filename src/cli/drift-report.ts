@@ -3,7 +3,7 @@ import { type Drift, type DriftRow, findDrift } from '../../streams/repairer/dri
 import type { Suggestion } from '../../streams/repairer/evidence.ts';
 import type { Configuration } from '../config/schema.ts';
 import { repairerSettings } from '../runtime/parts.ts';
-import { lookAtLog, openOrganizations, organizationNamed } from './context.ts';
+import { lookAtLog, openOrganizations, organizationsNamed } from './context.ts';
 import { asCsv, asTable, type Column } from './table.ts';
 
 export interface DriftQuery {
@@ -14,8 +14,7 @@ export interface DriftQuery {
 
 /** Of one organization, or of all. @throws CustomerEngagementError @throws LogError */
 export async function driftOf(configuration: Configuration, organization: string | undefined): Promise<Drift[]> {
-  const names =
-    organization === undefined ? configuration.organizations.map(({ name }) => name) : [organizationNamed(configuration, organization)];
+  const names = organizationsNamed(configuration, organization);
   await using log = await lookAtLog(configuration);
   await using look = await log.look();
   await using organizations = await openOrganizations(configuration, names);

@@ -18,7 +18,7 @@ export type Wish = Pick<RepairRequest, 'kind' | 'organization' | 'systemuserid' 
 /** Asks, and waits for the answers. They come in the order of the wishes. */
 export async function askRepairer(log: ChangeLog, wishes: readonly Wish[]): Promise<RepairAnswer[]> {
   const requests = wishes.map((wish): RepairRequest => ({ ...wish, id: randomUUID(), time: new Date().toISOString() }));
-  for (const request of requests) await log.requestRepair(request);
+  await log.requestRepair(...requests);
   const begun = performance.now();
   let isSaid = false;
   const answers: RepairAnswer[] = [];

@@ -123,8 +123,8 @@ export async function checkParkingAccounts(
       return 'it looks like a person (it has a first name, a last name or an e-mail address): use accounts made for parking only';
     }
     const fact = facts?.find(({ objectGUID }) => objectGUID === identity.objectGUID);
-    const flaws = fact === undefined ? [] : parkingFlaws(fact, ou);
-    if (flaws.length > 0) return flaws.join('; ');
+    const flaw = fact && parkingFlaws(fact, ou).at(-1);
+    if (flaw !== undefined) return flaw;
     if (log.link(identity.objectGUID) !== undefined)
       return 'it is linked to a Customer Engagement user: use accounts made for parking only';
     const record = records.find(({ domainname }) => sameName(domainname, account));
@@ -142,7 +142,7 @@ export async function checkParkingAccounts(
 }
 
 /**
- * What the directory says against an account for parking.
+ * What the directory says against an account for parking, the worst last.
  *
  * @param ou below which it has to be
  */

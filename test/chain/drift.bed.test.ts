@@ -87,6 +87,8 @@ describe.each(ENGINES)('people who were broken before anything was installed, lo
     expect(await run(stage, 'retry', domainName(name))).toMatch(/repaired/);
     await stage.canLogOn(name);
     expect(await run(stage, 'repairs', '--open')).toBe('none\n');
+    const misspelled = await namesake(['repairs', '--organization', 'misspelled', '--config', stage.product.configFile]);
+    expect(misspelled.stderr).toMatch(/There is no organization misspelled; there is contoso/);
   });
 });
 

@@ -27,8 +27,7 @@ export function repairRequestsContract(engine: Engine): void {
       await asker.requestRepair(superseded);
       await expectOpen(repairer, [superseded]);
       await asker.requestRepair(first);
-      await asker.requestRepair(other);
-      await asker.requestRepair(elsewhere);
+      await asker.requestRepair(other, elsewhere);
       await expectOpen(repairer, [first, other]);
       await repairer.record({ answers: [repairAnswer(first)], repairs: [repair('contoso', 1)] });
       await expectOpen(repairer, [other]);

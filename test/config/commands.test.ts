@@ -100,6 +100,10 @@ describe('a flag without its value is a wrong command line', () => {
   });
 });
 
+it('report takes no time that is none', async () => {
+  expect(await refused('report', ['--since', 'last week'], USAGE)).toMatch(/--since <time>.*'last week' is invalid.*Expected a date/);
+});
+
 it('config says where the settings come from', async () => {
   const env = { NAMESAKE_LOGGING_LEVEL: 'debug' };
   const { stdout } = await namesake(['config', '--config', file, '--listener.readEvery', '7s'], { env });

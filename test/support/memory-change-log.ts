@@ -177,8 +177,8 @@ export class MemoryChangeLog implements ChangeLog {
     this.requests.push(request);
   }
 
-  async requestRepair(request: RepairRequest): Promise<void> {
-    this.repairRequests.push(request);
+  async requestRepair(...requests: readonly RepairRequest[]): Promise<void> {
+    this.repairRequests.push(...requests);
   }
 
   async answer(organization: string, systemuserid: string): Promise<RepairAnswer | undefined> {

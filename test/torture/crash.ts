@@ -26,7 +26,7 @@ export class CrashingLog implements ChangeLog {
     this.status = () => log.status();
     this.look = () => log.look();
     this.request = (request) => log.request(request);
-    this.requestRepair = (request) => log.requestRepair(request);
+    this.requestRepair = (...requests) => log.requestRepair(...requests);
     this.answer = (organization, systemuserid) => log.answer(organization, systemuserid);
   }
 

@@ -25,7 +25,7 @@ import { ldapUrl, parseEvent, toMessage, toStateMessage } from './envelope.ts';
 import { Journal } from './journal.ts';
 import { GroupLease } from './lease.ts';
 import { requestMessage } from './repair-requests.ts';
-import { listenerRequestMessage, writeRequest } from './request-record.ts';
+import { listenerRequestMessage, writeRequests } from './request-record.ts';
 import { GroupSubscription } from './subscription.ts';
 import { offsetsOf, readRanges } from './tail.ts';
 import { ensureTopics } from './topics.ts';
@@ -172,12 +172,12 @@ export class KafkaLog implements ChangeLog {
 
   async request(request: ListenerRequest): Promise<void> {
     await this.#open({ create: false });
-    await writeRequest(this.#kafka, this.#topics.position, listenerRequestMessage(request));
+    await writeRequests(this.#kafka, this.#topics.position, [listenerRequestMessage(request)]);
   }
 
-  async requestRepair(request: RepairRequest): Promise<void> {
+  async requestRepair(...requests: readonly RepairRequest[]): Promise<void> {
     await this.#open({ create: false });
-    await writeRequest(this.#kafka, this.#topics.request, requestMessage(request));
+    await writeRequests(this.#kafka, this.#topics.request, requests.map(requestMessage));
   }
 
   async answer(organization: string, systemuserid: string): Promise<RepairAnswer | undefined> {

@@ -30,7 +30,7 @@ export function fromRequestMessage(message: KafkaMessage): ListenerRequest {
  *
  * @throws LogError when it is not known whether it is there; the same one may be made again
  */
-export async function writeRequest(kafka: Kafka, topic: string, message: { key: string; value: string }): Promise<void> {
+export async function writeRequests(kafka: Kafka, topic: string, messages: readonly { key: string; value: string }[]): Promise<void> {
   const producer = kafka.producer({
     idempotent: true,
     maxInFlightRequests: 1,
@@ -45,7 +45,7 @@ export async function writeRequest(kafka: Kafka, topic: string, message: { key: 
   );
   const write = async () => {
     await producer.connect();
-    await producer.send({ topic, acks: -1, messages: [message] });
+    await producer.send({ topic, acks: -1, messages: [...messages] });
   };
   try {
     await Promise.race([write(), tooLate]);

@@ -149,8 +149,10 @@ export class SqliteLog implements ChangeLog {
     this.#ask((store) => store.putRequest(request));
   }
 
-  async requestRepair(request: RepairRequest): Promise<void> {
-    this.#ask((store) => store.putRepairRequest(request));
+  async requestRepair(...requests: readonly RepairRequest[]): Promise<void> {
+    this.#ask((store) => {
+      for (const request of requests) store.putRepairRequest(request);
+    });
   }
 
   async answer(organization: string, systemuserid: string): Promise<RepairAnswer | undefined> {

@@ -5,13 +5,11 @@ import { domainName, domainNameParts, nameKey } from '../../../streams/identity.
 import type { Link } from '../../../streams/repair.ts';
 import { EXIT } from '../../runtime/exit-codes.ts';
 import { printable } from '../../runtime/printable.ts';
-import { CommandError, type Context, lookAtLog, openOrganizations, organizationNamed } from '../context.ts';
+import { CommandError, type Context, GUID, lookAtLog, openOrganizations, organizationNamed, organizationsNamed } from '../context.ts';
 import { printDrift } from '../drift-report.ts';
 import { askRepairer, untilRepaired, type Wish } from '../repair-requests.ts';
 import { asTable, type Column } from '../table.ts';
 import { describe } from './repairs.ts';
-
-const GUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** Which user record belongs to which account. */
 export function addLinks(program: Command, context: Context): void {
@@ -26,9 +24,7 @@ export function addLinks(program: Command, context: Context): void {
       const { configuration } = load();
       await using log = await lookAtLog(configuration);
       await using look = await log.look();
-      const names =
-        organization === undefined ? configuration.organizations.map(({ name }) => name) : [organizationNamed(configuration, organization)];
-      const links = names.flatMap((name) => look.organization(name).links());
+      const links = organizationsNamed(configuration, organization).flatMap((name) => look.organization(name).links());
       console.log(json ? JSON.stringify(links, null, 2) : asTable(columns(look), links));
     });
   link

@@ -6,7 +6,7 @@ import { EXPLANATIONS } from '../../../streams/repair-reasons.ts';
 import type { RepairRequest } from '../../../streams/repair-request.ts';
 import { EXIT } from '../../runtime/exit-codes.ts';
 import { printable } from '../../runtime/printable.ts';
-import { CommandError, type Context, lookAtLog } from '../context.ts';
+import { CommandError, type Context, GUID, lookAtLog, organizationNamed } from '../context.ts';
 import { askRepairer, untilRepaired } from '../repair-requests.ts';
 
 /** What became of repairs, and what a person decides about them. */
@@ -18,10 +18,13 @@ export function addRepairs(program: Command, { load, exitWith }: Context): void 
     .option('--organization <name>', 'only of this one')
     .option('--json', 'as JSON')
     .action(async ({ open, organization, json }: { open?: true; organization?: string; json?: true }) => {
-      await using log = await lookAtLog(load().configuration);
+      const { configuration } = load();
+      await using log = await lookAtLog(configuration);
       const { repairs } = await log.status();
-      const wanted = repairs
-        .filter((repair) => organization === undefined || repair.organization === organization)
+      const ofThese = repairs.filter((repair) => organization === undefined || repair.organization === organization);
+      // One that has been taken out of the settings may have some still.
+      if (ofThese.length === 0 && organization !== undefined) organizationNamed(configuration, organization);
+      const wanted = ofThese
         .filter((repair) => !open || isOpen(repair) || repair.state === 'needs-person')
         .sort((a, b) => a.at.localeCompare(b.at));
       if (json) console.log(JSON.stringify(wanted.map(explained), null, 2));
@@ -65,8 +68,6 @@ async function decide(
   }
   return kind === 'retry' ? (await untilRepaired(log, [wish], since))[0] : undefined;
 }
-
-const GUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** A record that never had a repair is found by its id only. @throws CommandError */
 async function repairOf(

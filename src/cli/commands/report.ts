@@ -1,4 +1,5 @@
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
+import { z } from 'zod';
 import type { Repair } from '../../../streams/repair.ts';
 import { type Context, lookAtLog } from '../context.ts';
 
@@ -7,15 +8,22 @@ export function addReport(program: Command, { load }: Context): void {
   program
     .command('report')
     .description('say how many people were repaired, how fast, and how many before their next logon')
-    .option('--since <time>', 'only repairs that ended at or after this time, ISO 8601')
+    .option('--since <time>', 'only repairs that ended at or after this time: 2026-11-01, or 2026-11-01T08:00:00Z', milliseconds)
     .option('--json', 'as JSON')
     .addHelpText('after', `\n${LIMITS.join('\n')}`)
-    .action(async ({ since, json }: { since?: string; json?: true }) => {
+    .action(async ({ since, json }: { since?: number; json?: true }) => {
       await using log = await lookAtLog(load().configuration);
       const { repairs } = await log.status();
-      const report = reportOf(repairs.filter(({ at }) => since === undefined || at >= since));
+      const report = reportOf(repairs.filter(({ at }) => since === undefined || Date.parse(at) >= since));
       console.log(json ? JSON.stringify(report, null, 2) : describe(report));
     });
+}
+
+const Time = z.union([z.iso.date(), z.iso.datetime({ offset: true })]);
+
+function milliseconds(text: string): number {
+  if (!Time.safeParse(text).success) throw new InvalidArgumentError('Expected a date, or a time with its zone.');
+  return Date.parse(text);
 }
 
 const LIMITS = [
