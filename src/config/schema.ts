@@ -82,10 +82,10 @@ export const Configuration = z
       .strictObject({
         linkEvery: linkEvery.prefault('15m').describe('look at all user records this often, 12h at most'),
         newsEvery: duration.prefault('1m').describe('look at the user records that were modified since this often'),
-        nameLag: duration
+        nameLag: period
           .prefault('15m')
           .describe(
-            'how long a server may take a name for the account that had it before: until then a record is not given it where that account is on no other one, since nothing would show the mistake',
+            'how long a server may take a name for the account that had it before: until then a record is not given it where that account is on no other one, since nothing would show the mistake; 0s: at once',
           ),
       })
       .prefault({}),

@@ -105,7 +105,16 @@ export class OpenRepairs {
               : { from: last?.from ?? link.domainname, to: last?.to ?? '', parkingAccount }),
           };
     const state = begun.state === 'repairing' ? 'repairing' : 'waiting';
-    const again = { state, reason: null, message: null, attempts: 0, notBefore: null, ...(remap && { remap }) } as const;
+    // Whoever asks answers for it that the server has heard of the former holder's new name, or end.
+    const again = {
+      state,
+      reason: null,
+      message: null,
+      attempts: 0,
+      notBefore: null,
+      formerHolder: null,
+      ...(remap && { remap }),
+    } as const;
     const identity = this.#log.identity(objectGUID);
     const to = begun.parkingAccount === null ? ((identity && userNameLike(begun.from, identity)) ?? begun.to) : begun.to;
     const repair = { ...begun, to, sequence: Math.max(begun.sequence, sequence), ...again };

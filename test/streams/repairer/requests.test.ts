@@ -50,6 +50,23 @@ describe('what people ask of a repairer', () => {
     expect(world.shown(1)).toBe('CORP\\ann');
   });
 
+  test('retry: a name whose former account is on no other record is not waited for any longer', async () => {
+    const world = new World();
+    world.settings = { recreated: 'repair' };
+    world.start();
+    await passed(SECOND);
+    world.ce.onSend = () => {};
+    world.directory.delete(guid('account', 1));
+    world.publish();
+    const anew = world.directory.create({ sAMAccountName: 'user1' });
+    world.publish();
+    await passed(MINUTE);
+    expect(world.repair(1)).toMatchObject({ state: 'waiting', reason: 'not-in-directory-yet' });
+    expect(world.ce.writes).toEqual([]);
+    expect(await ask(world, 'retry', 1)).toMatchObject({ done: true });
+    expect(world.ce.get(guid('record', 1))).toMatchObject({ objectGUID: anew, domainname: 'CORP\\user1' });
+  });
+
   test('retry with remap: a record that shows the right name and is mapped to another account', async () => {
     const world = await started();
     world.ce.get(guid('record', 1)).objectGUID = guid('account', 77);
