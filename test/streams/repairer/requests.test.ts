@@ -79,7 +79,7 @@ describe('what people ask of a repairer', () => {
     expect(world.repair(1)).toMatchObject({ state: 'repaired' });
   });
 
-  test('skip: nothing more is done, until the next rename', async () => {
+  test('skip: not while the record is on its parking account, and not what there is not', async () => {
     const world = await started();
     world.ce.lag();
     world.rename(1, 'ann');
@@ -87,7 +87,7 @@ describe('what people ask of a repairer', () => {
     world.ce.fate = () => 'transient';
     expect(world.repair(1)).toMatchObject({ state: 'waiting' });
     const answer = await ask(world, 'skip', 1);
-    // It can be on its parking account: then it has to be finished.
+    // It has to be finished.
     expect(answer).toMatchObject({ done: false, message: expect.stringContaining('parking account') });
     expect(await ask(world, 'skip', 2)).toMatchObject({ done: false, message: 'it has no repair' });
   });
