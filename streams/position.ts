@@ -37,6 +37,8 @@ export const Position = z.object({
   recent: z.array(SeenWrite).default([]),
   /** The same of domain controllers that were read before this one, by invocationId; the one left last comes last. */
   recentElsewhere: z.record(z.guid(), z.array(SeenWrite)).default({}),
+  /** By invocationId, a number that a domain controller has given to a write at this time of its own clock at the latest. */
+  shown: z.record(z.guid(), z.object({ usn: z.string(), at: z.iso.datetime() })).default({}),
   /** Accounts whose domain controller shows something older than what is known, by objectGUID, with when that was seen first. */
   held: z.record(z.guid(), z.iso.datetime()).default({}),
   /** Since when there are more of them than can be listed: everything is compared again and again, by which the others are found. */
@@ -106,6 +108,12 @@ export function recentBesides(invocationId: string, before: Position | undefined
     ([other, writes]) => other !== invocationId && writes.length > 0,
   );
   return Object.fromEntries(others.slice(-REMEMBERED_ELSEWHERE));
+}
+
+/** What is remembered of the numbers of each, the one that is read included. */
+export function shownBy({ invocationId, shown }: Position, before: Position | undefined): Position['shown'] {
+  const { [invocationId]: _, ...rest } = before?.shown ?? {};
+  return Object.fromEntries([...Object.entries({ ...rest, ...shown })].slice(-1 - REMEMBERED_ELSEWHERE));
 }
 
 /** Those of the highest numbers. */

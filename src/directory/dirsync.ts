@@ -4,6 +4,7 @@ import type { Observation } from '../../streams/observation.ts';
 import type { Vector } from '../../streams/origin.ts';
 import { Position, type PositionInput } from '../../streams/position.ts';
 import { BerCursor, BerError, Tag } from './ber.ts';
+import { type Committed, readCommitted, shownNow } from './committed.ts';
 import type { LdapConnection } from './connection.ts';
 import { DIRSYNC } from './controls.ts';
 import { vectorOfCookie } from './cookie.ts';
@@ -14,7 +15,6 @@ import type { LdapResult } from './message.ts';
 import { isObjectSecurity } from './method.ts';
 import type { Reader, ReaderSettings } from './reader.ts';
 import { BlobError } from './records.ts';
-import { readRootDse } from './root-dse.ts';
 import { EntryStream, type SearchEnd } from './search.ts';
 
 /** Of one answer; servers take at least 1 MiB and at most a thousand objects. */
@@ -71,7 +71,7 @@ export class DirSyncReader implements Reader {
   readonly #before: Vector;
   #cookie: Buffer;
   #patience: number;
-  #highestCommittedUSN: string | undefined;
+  #committed: Committed | undefined;
   #stream: EntryStream | undefined;
   /** Of this answer. */
   #entries = 0;
@@ -87,7 +87,7 @@ export class DirSyncReader implements Reader {
 
   async next(): Promise<Page> {
     // A server may answer what it was asked side by side in any order, so the number is there before the read is asked for.
-    this.#highestCommittedUSN ??= (await readRootDse(this.#connection, ['highestCommittedUSN'])).usn('highestCommittedUSN');
+    this.#committed ??= await readCommitted(this.#connection);
     const stream = this.#begin();
     const observations: Observation[] = [];
     while (observations.length < this.#settings.pageSize) {
@@ -137,10 +137,10 @@ export class DirSyncReader implements Reader {
     if (more && this.#endless.announcesMore(this.#entries)) throw this.#nonsense('announces more again and again and gives nothing');
     this.#entries = 0;
     this.#cookie = Buffer.from(cookie);
-    return { observations, position: this.#position(this.#highestCommittedUSN ?? '0', more), last: !more };
+    return { observations, position: this.#position(this.#committed, more), last: !more };
   }
 
-  #position(highestCommittedUSN: string, more: boolean): Position {
+  #position({ usn: highestCommittedUSN, at }: Committed = { usn: '0', at: undefined }, more: boolean): Position {
     const { here, watched, scope, flags } = this.#settings;
     const { namingContext, dc, invocationId, domainSid } = here;
     return Position.parse({
@@ -159,6 +159,7 @@ export class DirSyncReader implements Reader {
       // In the middle of a read anything may still be to come. At its end the cookie tells of the writes on other domain controllers;
       // of those on this one the number from before the read is certain, while Samba's cookie has the one from after it.
       seen: more ? this.#before : { ...this.#replicated(), [invocationId]: highestCommittedUSN },
+      shown: shownNow(invocationId, highestCommittedUSN, at),
       readAt: new Date().toISOString(),
     } satisfies PositionInput);
   }

@@ -56,6 +56,18 @@ export function decodeMetadata(
   return writes;
 }
 
+/** Every write that the values of an object come from, whatever the attribute; records that cannot be used are left out. @throws BlobError */
+export function everyWrite(value: Buffer): AttributeWrite[] {
+  return recordOffsets(value, SIZES).flatMap((at) => {
+    try {
+      return [decodeRecord(value, at)];
+    } catch (error) {
+      if (!(error instanceof BlobError)) throw error;
+      return [];
+    }
+  });
+}
+
 function decodeRecord(value: Buffer, at: number): AttributeWrite {
   const seconds = value.readBigUInt64LE(at + 8);
   if (seconds > LAST) throw new BlobError(`a time that is none, ${seconds}`);

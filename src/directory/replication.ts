@@ -61,8 +61,8 @@ function textsOf(entry: LdapEntry | undefined, name: string): string[] {
   return valuesOf(entry, name).map(String);
 }
 
-/** GeneralizedTime in UTC: 20260102030405.0Z. */
-function timeOf(text: string | undefined): number | undefined {
+/** GeneralizedTime in UTC: 20260102030405.0Z; milliseconds since 1970. */
+export function timeOf(text: string | undefined): number | undefined {
   const parts = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(?:[.,]\d+)?Z$/.exec(text ?? '')?.slice(1);
   const [year = 0, month = 0, ...rest] = (parts ?? []).map(Number);
   return parts && Date.UTC(year, month - 1, ...rest);

@@ -3,6 +3,7 @@ import type { DirectoryError, DirectorySession, PageReader, WholeObject } from '
 import { mutex } from '../../streams/mutex.ts';
 import type { Vector } from '../../streams/origin.ts';
 import type { Position } from '../../streams/position.ts';
+import { givenTwice } from './committed.ts';
 import type { LdapConnection } from './connection.ts';
 import { DirSyncReader } from './dirsync.ts';
 import type { DomainControllerNames } from './domain-controllers.ts';
@@ -78,7 +79,7 @@ export class LdapSession implements DirectorySession {
     here: DomainController,
     stored: Position | undefined,
     settings: SessionSettings,
-    { watched, scope }: { watched: Watched; scope: LdapScope | undefined },
+    { watched, scope, twice }: { watched: Watched; scope: LdapScope | undefined; twice: string | undefined },
   ) {
     this.#reads = reads;
     this.#control = control;
@@ -97,7 +98,7 @@ export class LdapSession implements DirectorySession {
     this.scope = scope;
     this.attributes = watched.profile;
     this.#watched = watched;
-    this.resume = resumeFrom(stored, here, settings.method, Date.now(), { watched, scope: scope?.text ?? '' });
+    this.resume = resumeFrom(stored, here, settings.method, Date.now(), { watched, scope: scope?.text ?? '' }, twice);
     this.wakes = this.#wakes.asObservable();
     this.#heartbeat = setInterval(() => this.#beat(), settings.heartbeat);
     for (const connection of [reads, control]) void connection.lost.then((error) => this.#end(error));
@@ -116,7 +117,8 @@ export class LdapSession implements DirectorySession {
     const scope = await LdapScope.open(control, places, { namingContext: here.namingContext, base, patience });
     const { profile, ids } = await findAttributes(control, here.configurationNamingContext, attributes);
     const watched = watching(profile, { ids, moves: scope !== undefined });
-    const session = new LdapSession(reads, control, here, stored, settings, { watched, scope });
+    const twice = await givenTwice(control, stored, here);
+    const session = new LdapSession(reads, control, here, stored, settings, { watched, scope, twice });
     try {
       await registerNotification(control, here.namingContext, () => session.#wakes.next());
     } catch (error) {

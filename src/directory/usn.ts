@@ -4,6 +4,7 @@ import type { Observation } from '../../streams/observation.ts';
 import type { Vector } from '../../streams/origin.ts';
 import { Position, type PositionInput } from '../../streams/position.ts';
 import { BerError } from './ber.ts';
+import { type Committed, readCommitted, shownNow } from './committed.ts';
 import type { LdapConnection } from './connection.ts';
 import { SHOW_DELETED, SHOW_RECYCLED } from './controls.ts';
 import { Endless } from './endless.ts';
@@ -16,7 +17,6 @@ import { writesOf } from './objects.ts';
 import { nextPage, pagedResults } from './paged-results.ts';
 import type { Reader, ReaderSettings } from './reader.ts';
 import { seenOn } from './replication.ts';
-import { readRootDse } from './root-dse.ts';
 import { EntryStream, type SearchEnd } from './search.ts';
 import { decodeWatermarks, encodeWatermarks } from './watermarks.ts';
 
@@ -42,7 +42,7 @@ export class UsnReader implements Reader {
   /** Still to be searched. Deleted objects leave their parents. */
   readonly #bases: string[];
   #patience: number;
-  #before: Promise<{ usn: string; replicated: Vector }> | undefined;
+  #before: Promise<Committed & { replicated: Vector }> | undefined;
   #stream: EntryStream | undefined;
   /** Of the answer before. */
   #cookie: Buffer | undefined;
@@ -109,12 +109,11 @@ export class UsnReader implements Reader {
     return new EntryStream(this.#connection, parameters, 'the read by uSNChanged');
   }
 
-  #askWhatIsCommitted(): Promise<{ usn: string; replicated: Vector }> {
+  #askWhatIsCommitted(): Promise<Committed & { replicated: Vector }> {
     const { here, warn } = this.#settings;
-    return Promise.all([
-      readRootDse(this.#connection, ['highestCommittedUSN']),
-      readNamingContext(this.#connection, here.namingContext, warn),
-    ]).then(([rootDse, { replicated }]) => ({ usn: rootDse.usn('highestCommittedUSN'), replicated }));
+    return Promise.all([readCommitted(this.#connection), readNamingContext(this.#connection, here.namingContext, warn)]).then(
+      ([committed, { replicated }]) => ({ ...committed, replicated }),
+    );
   }
 
   #observe(entry: LdapEntry): Observation | undefined {
@@ -164,7 +163,7 @@ export class UsnReader implements Reader {
   async #position(): Promise<Position> {
     const { base, elsewhere, here, watched, scope } = this.#settings;
     const { namingContext, dc, invocationId, domainSid } = here;
-    const { usn, replicated } = await (this.#before ?? this.#askWhatIsCommitted());
+    const { usn, at, replicated } = await (this.#before ?? this.#askWhatIsCommitted());
     return Position.parse({
       namingContext,
       dc,
@@ -178,6 +177,7 @@ export class UsnReader implements Reader {
       domainSid,
       cookie: encodeWatermarks({ base, usns: { ...elsewhere, [invocationId]: usn } }),
       seen: seenOn(here, replicated, usn),
+      shown: shownNow(invocationId, usn, at),
       readAt: new Date().toISOString(),
     } satisfies PositionInput);
   }

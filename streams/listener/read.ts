@@ -1,7 +1,7 @@
 import type { ListenerRequest } from '../change-log.ts';
 import type { DirectorySession } from '../directory-source.ts';
 import { covers, joined, type Vector, without } from '../origin.ts';
-import { isReadWhole, type Position, recentBesides, type SeenWrite } from '../position.ts';
+import { isReadWhole, type Position, recentBesides, type SeenWrite, shownBy } from '../position.ts';
 import type { GuidSet } from './guid-set.ts';
 import { type Learning, learning } from './learning.ts';
 import type { Deletion, Taking } from './taking.ts';
@@ -125,6 +125,7 @@ export function positionAfter(
     seen: isOver ? joined(without(known, behind), position.seen) : known,
     recent: [...writes],
     recentElsewhere: recentBesides(position.invocationId, before),
+    shown: shownBy(position, before),
     held: Object.fromEntries(
       all.slice(0, MOST_HELD).map((objectGUID) => [objectGUID, before?.held[objectGUID] ?? before?.heldSince ?? now]),
     ),
