@@ -3,7 +3,7 @@ import { expect } from 'vitest';
 import type { RequestEntry } from '../../infra/customer-engagement/control-client.ts';
 import type { ChangeEvent } from '../../streams/change.ts';
 import { domainName, type Identity, sameName } from '../../streams/identity.ts';
-import { isOpen } from '../../streams/repair.ts';
+import { isOpen, type Repair } from '../../streams/repair.ts';
 import { type History, lastRepairs } from './chain-history.ts';
 import type { Population } from './chain-population.ts';
 import type { Stage } from './chain-stage.ts';
@@ -109,10 +109,17 @@ function openRepairsOf(history: History): string[] {
   return (
     [...lastRepairs(history).values()]
       // That an account was deleted and another one made under its name is for a person to judge.
-      .filter(({ reason }) => reason !== 'account-recreated')
+      .filter((repair) => !wasRecreated(repair, history.events))
       .filter((repair) => isOpen(repair) || repair.state === 'needs-person' || repair.parkingAccount !== null)
       .map(({ from, to, state, reason, message }) => `the repair ${from} → ${to} is ${state}: ${reason} ${message}`)
   );
+}
+
+/** Whether an account was really deleted, and another one made under its name, which a person has to judge. */
+function wasRecreated({ state, reason, objectGUID, recreatedAs }: Repair, events: readonly ChangeEvent[]): boolean {
+  const anew = events.find((event) => event.kind === 'created' && event.objectGUID === (recreatedAs ?? objectGUID));
+  const isGone = events.some((event) => event.kind === 'deleted' && event.objectGUID === anew?.formerHolder);
+  return state === 'needs-person' && reason === 'account-recreated' && isGone;
 }
 
 function checkChain(events: readonly ChangeEvent[], initial: Identity | null): void {

@@ -173,7 +173,11 @@ export class World {
       const record = this.ce.get(systemuserid);
       const name = this.directory.nameOf(objectGUID);
       const last = this.log.repair(systemuserid);
-      if (last?.reason === 'no-parking-account-free' || last?.reason === 'account-recreated') continue;
+      if (last?.reason === 'no-parking-account-free') continue;
+      if (last?.reason === 'account-recreated') {
+        expect([last.state, name]).toEqual(['needs-person', undefined]);
+        continue;
+      }
       if (name === undefined) {
         expect([undefined, 'account-deleted', 'names-agree', null]).toContain(last?.reason);
         if (this.isParked(record.domainname)) expect(last).toMatchObject({ state: 'needs-person', reason: 'account-deleted' });
