@@ -1,5 +1,6 @@
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isLocked } from './locked.ts';
 
 /** Milliseconds between two tries to get the lease. */
 const POLL = 500;
@@ -38,7 +39,7 @@ export class FileLease implements Disposable {
       return new FileLease(database);
     } catch (error) {
       database.close();
-      if (error instanceof Error && /locked|busy/i.test(error.message)) return undefined;
+      if (isLocked(error)) return undefined;
       throw error;
     }
   }

@@ -12,6 +12,7 @@ import { isReadWhole, Position } from '../../streams/position.ts';
 import { isOpen, Link, Repair } from '../../streams/repair.ts';
 import { RepairAnswer, RepairRequest } from '../../streams/repair-request.ts';
 import type { Entries } from './events.ts';
+import { isLocked } from './locked.ts';
 import { SCHEMA, SCHEMA_VERSION } from './state-schema.ts';
 
 /** How many objectGUIDs are loaded at once. */
@@ -64,7 +65,7 @@ export class StateStore implements KnownAccounts, Disposable {
         this.database.exec('PRAGMA journal_mode = WAL');
         return;
       } catch (error) {
-        if (tries >= WAL_TRIES || !(error instanceof Error) || !/locked|busy/i.test(error.message)) throw error;
+        if (tries >= WAL_TRIES || !isLocked(error)) throw error;
         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, WAL_PAUSE);
       }
     }

@@ -5,6 +5,7 @@ import type { CustomerEngagement } from '../../streams/customer-engagement.ts';
 import type { DirectorySource } from '../../streams/directory-source.ts';
 import type { ReadingSettings } from '../../streams/listener/reading.ts';
 import type { RepairerSettings } from '../../streams/repairer/repairer.ts';
+import { isLocked } from '../changelog/locked.ts';
 import { ConfigurationError } from '../config/load.ts';
 import type { Configuration } from '../config/schema.ts';
 import type { AccountsSettings } from '../directory/accounts.ts';
@@ -140,7 +141,7 @@ function made<Part>(path: string, make: () => Part): Part {
     return make();
   } catch (error) {
     // What passes by itself is no wrong setting.
-    if (error instanceof LogError && /locked|busy/i.test(error.message)) throw error;
+    if (error instanceof LogError && isLocked(error)) throw error;
     throw new ConfigurationError([`${path}: ${error instanceof Error ? error.message : String(error)}`]);
   }
 }

@@ -2,6 +2,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FencedError } from '../../../streams/change-log.ts';
 import { FileLease } from '../file-lease.ts';
+import { isLocked } from '../locked.ts';
 
 /** Milliseconds between two tries to get the lease. */
 const POLL = 500;
@@ -171,7 +172,7 @@ function unlessLocked<T>(otherwise: T, body: () => T): T {
   try {
     return body();
   } catch (error) {
-    if (error instanceof Error && /locked|busy/i.test(error.message)) return otherwise;
+    if (isLocked(error)) return otherwise;
     throw error;
   }
 }

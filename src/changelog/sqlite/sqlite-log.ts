@@ -19,6 +19,7 @@ import { isNotice, type LogEvent } from '../../../streams/notice.ts';
 import type { RepairAnswer, RepairRequest } from '../../../streams/repair-request.ts';
 import { idOf, numbered, parsedEvent } from '../events.ts';
 import { knownAccounts, knownRepairs, lookInto } from '../known.ts';
+import { isLocked } from '../locked.ts';
 import { StateStore } from '../state-store.ts';
 import { LEASE_SCHEMA, SqliteLease } from './lease.ts';
 
@@ -255,7 +256,7 @@ export class SqliteLog implements ChangeLog {
   #cannotOpen(error: unknown): LogError {
     if (error instanceof LogError) return error;
     const message = error instanceof Error ? error.message : String(error);
-    const advice = /locked|busy/i.test(message) ? ': somebody keeps it locked; stop what is frozen, or try again' : '';
+    const advice = isLocked(error) ? ': somebody keeps it locked; stop what is frozen, or try again' : '';
     return new LogError(`cannot open ${this.#file} as a log: ${message}${advice}`, { cause: error });
   }
 
