@@ -110,13 +110,17 @@ describe('a change of an account', () => {
 
   it('shows nothing but who it is, whatever else is set', async () => {
     const secrets = { employeeID: 'E-4711', unixUserPassword: 'unix-secret', comment: 'a-comment', homePhone: '555-0100' };
-    const all = await listening.events(async () => {
-      const { objectGUID } = await samba.admin.create({ sAMAccountName: 'discreet', attributes: secrets });
-      await samba.write(objectGUID, 'unicodePwd', [Buffer.from('"Rather-secret-2"', 'utf16le')]);
-      await samba.admin.rename(objectGUID, 'discreeter');
-      await samba.admin.delete(objectGUID);
-    });
-    expect(all.length).toBeGreaterThan(0);
+    let objectGUID = '';
+    // One after the other: who is created and deleted between two reads was never there.
+    const all = [
+      ...(await listening.events(async () => {
+        ({ objectGUID } = await samba.admin.create({ sAMAccountName: 'discreet', attributes: secrets }));
+        await samba.write(objectGUID, 'unicodePwd', [Buffer.from('"Rather-secret-2"', 'utf16le')]);
+      })),
+      ...(await listening.events(() => samba.admin.rename(objectGUID, 'discreeter'))),
+      ...(await listening.events(() => samba.admin.delete(objectGUID))),
+    ];
+    expect(all.map(({ kind }) => kind)).toEqual(expect.arrayContaining(['created', 'renamed', 'deleted']));
     const text = JSON.stringify([all, listening.log.batches.map(({ identities }) => [...identities]), listening.reports]);
     for (const value of [...Object.values(secrets), 'Rather-secret']) expect(text).not.toContain(value);
     const known = [
