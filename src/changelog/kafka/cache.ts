@@ -132,22 +132,18 @@ export class TopicCache {
     const next = this.#checkpoint(part)?.next;
     if (next === undefined) return true;
     const topics = PARTS[part].topics.map((topic) => this.#topics[topic]);
-    // The connection that stands may have lost the leader of a topic.
-    const ends = Promise.all(topics.map(async (topic) => (await this.#admin.fetchTopicOffsets(topic)).map((end) => ({ topic, ...end }))));
-    const offsets = await ends.then((all) => all.flat()).catch(() => offsetsOf(this.#kafka, topics));
-    return offsets.some(({ topic, partition, high }) => next[`${topic}/${partition}`] !== String(high));
+    return (await this.#ends(topics)).some(({ topic, partition, high }) => next[`${topic}/${partition}`] !== String(high));
   }
 
   /** Waits until what was written before these places can be read: a transaction of somebody else may still hide it. @throws LogError */
   async readableUpTo(places: readonly Written[]): Promise<void> {
     const topics = [...new Set(places.map(({ topic }) => topic))];
-    for (const deadline = Date.now() + HIDDEN_FOR; ; await sleep(POLL)) {
-      const ends = await offsetsOf(this.#kafka, topics);
+    const { inTime } = await this.#endsOnce(topics, HIDDEN_FOR, (ends) => {
       const isHidden = ({ topic, partition, last }: Written) =>
         ends.some((end) => end.topic === topic && end.partition === partition && end.high <= last);
-      if (!places.some(isHidden)) return;
-      if (Date.now() > deadline) throw new LogError(`a transaction of somebody else hides the end of ${topics.join(', ')}`);
-    }
+      return !places.some(isHidden);
+    });
+    if (!inTime) throw new LogError(`a transaction of somebody else hides the end of ${topics.join(', ')}`);
   }
 
   /** From now on the repairs of this organization are recorded here, and reading up leaves them alone. */
@@ -181,9 +177,8 @@ export class TopicCache {
    */
   async catchUpRequests(exclusively: (body: () => Promise<void>) => Promise<void>): Promise<void> {
     const { position } = this.#topics;
-    // The connection that stands may have lost the leader of the topic.
-    const asked = await this.#admin.fetchTopicOffsets(position).catch(() => offsetsOf(this.#kafka, [position]));
-    const isBehind = () => asked.some(({ high }) => this.#requests.isBehind(BigInt(high)));
+    const ends = await this.#ends([position]);
+    const isBehind = () => ends.some(({ high }) => this.#requests.isBehind(high));
     if (!isBehind()) return;
     // Perhaps that was only what is just being written here.
     await exclusively(async () => (isBehind() ? this.#readRequests() : undefined));
@@ -230,14 +225,10 @@ export class TopicCache {
   /** The position topic is read from its last known record on, whatever else is read. */
   async #withAnchor(ranges: readonly Range[], offset: bigint): Promise<Range[]> {
     const others = ranges.filter(({ topic }) => topic !== this.#topics.position);
-    let position = await offsetsOf(this.#kafka, [this.#topics.position]);
     // Until the brokers have marked the transaction that the record came with, it is not there for readers.
-    for (const deadline = Date.now() + MARKED_WITHIN; position.some(({ high }) => high <= offset); ) {
-      if (Date.now() > deadline) break;
-      await sleep(POLL);
-      position = await offsetsOf(this.#kafka, [this.#topics.position]);
-    }
-    return [...others, ...position.map(({ topic, partition, high }): Range => ({ topic, partition, from: offset, end: high }))];
+    const isMarked = (ends: readonly Offsets[]) => ends.every(({ high }) => high > offset);
+    const { ends } = await this.#endsOnce([this.#topics.position], MARKED_WITHIN, isMarked);
+    return [...others, ...ends.map(({ topic, partition, high }): Range => ({ topic, partition, from: offset, end: high }))];
   }
 
   #apply(topic: string, partition: number, message: KafkaMessage): void {
@@ -297,13 +288,36 @@ export class TopicCache {
   }
 
   /** Behind what is known the ends can be for a moment only, until the brokers have marked the last transaction. */
-  async #offsets(part: Part): Promise<Offsets[]> {
+  async #offsets(part: Part): Promise<readonly Offsets[]> {
     const topics = PARTS[part].topics.map((topic) => this.#topics[topic]);
     const next = this.#checkpoint(part)?.next ?? {};
-    for (const deadline = Date.now() + MARKED_WITHIN; ; await sleep(POLL)) {
-      const offsets = await offsetsOf(this.#kafka, topics);
-      const isBehind = offsets.some(({ topic, partition, high }) => BigInt(next[`${topic}/${partition}`] ?? 0) > high);
-      if (!isBehind || Date.now() > deadline) return offsets;
+    const isMarked = (ends: readonly Offsets[]) =>
+      ends.every(({ topic, partition, high }) => high >= BigInt(next[`${topic}/${partition}`] ?? 0));
+    return (await this.#endsOnce(topics, MARKED_WITHIN, isMarked)).ends;
+  }
+
+  /** Where these topics end, by the connection that stands; it may have lost the leader of one. */
+  async #ends(topics: readonly string[]): Promise<Pick<Offsets, 'topic' | 'partition' | 'high'>[]> {
+    const asked = topics.map(async (topic) => {
+      const ends = await this.#admin.fetchTopicOffsets(topic);
+      return ends.map(({ partition, high }) => ({ topic, partition, high: BigInt(high) }));
+    });
+    return await Promise.all(asked).then(
+      (all) => all.flat(),
+      () => offsetsOf(this.#kafka, topics),
+    );
+  }
+
+  /** The same once something holds for it, or so many milliseconds have passed. */
+  async #endsOnce(
+    topics: readonly string[],
+    within: number,
+    holds: (ends: readonly Offsets[]) => boolean,
+  ): Promise<{ readonly ends: readonly Offsets[]; readonly inTime: boolean }> {
+    for (const deadline = Date.now() + within; ; await sleep(POLL)) {
+      const ends = await offsetsOf(this.#kafka, topics);
+      const inTime = holds(ends);
+      if (inTime || Date.now() > deadline) return { ends, inTime };
     }
   }
 

@@ -55,7 +55,6 @@ export class KafkaLog implements ChangeLog {
   /** Reading up and appending exclude each other: what is read must not overwrite what was just appended. */
   readonly #exclusive = mutex();
   #opened: Promise<{ cache: TopicCache; lock: FileLease | undefined }> | undefined;
-  #listening = false;
 
   constructor(settings: KafkaSettings, options: KafkaLogOptions) {
     this.name = `kafka ${settings.brokers.join(',')}${settings.topicPrefix === '' ? '' : ` (${settings.topicPrefix}*)`}`;
@@ -82,7 +81,6 @@ export class KafkaLog implements ChangeLog {
     const { lease, writer, close } = await this.#becomeWriter('listener', this.#topics.position, readUp, signal, onStandby);
     try {
       await this.#exclusive(() => cache.catchUp('identities'));
-      this.#listening = true;
       cache.isWriting = true;
     } catch (error) {
       await close();
@@ -96,7 +94,6 @@ export class KafkaLog implements ChangeLog {
       requests: () => this.#requests(cache, writer),
       append: (batch) => this.#exclusive(() => this.#append(batch, cache, writer)),
       [Symbol.asyncDispose]: async () => {
-        this.#listening = false;
         cache.isWriting = false;
         await close();
       },
@@ -198,7 +195,7 @@ export class KafkaLog implements ChangeLog {
   async #catchUp(cache: TopicCache, parts: readonly Part[]): Promise<void> {
     await this.#exclusive(async () => {
       for (const part of parts) {
-        if (part !== 'identities' || !this.#listening) await cache.catchUp(part);
+        if (part !== 'identities' || !cache.isWriting) await cache.catchUp(part);
       }
     }).catch((error: unknown) => Promise.reject(asLogError(this.name, error)));
   }
