@@ -1,4 +1,5 @@
 import { type ChangeEvent, eventId } from '../../streams/change.ts';
+import { DirectoryError } from '../../streams/directory-source.ts';
 import { domainName, type Identity } from '../../streams/identity.ts';
 import type { ListenerReport } from '../../streams/listener/listener.ts';
 import type { Repair } from '../../streams/repair.ts';
@@ -31,7 +32,9 @@ export class Narrator {
           { dc: report.dc, namingContext: report.namingContext },
           `connected to ${report.dc} for ${report.namingContext}, ${how}`,
         );
-        for (const { dc, reason } of report.passedOver) this.#log.warn({ dc }, `passed over ${dc}: ${reason}`);
+        for (const { dc, reason } of report.passedOver) {
+          this.#log.warn({ dc }, dc === report.dc ? `${dc}: ${reason}` : `passed over ${dc}: ${reason}`);
+        }
         for (const limit of report.limits) this.#log.warn(limit);
         return;
       }
@@ -45,6 +48,10 @@ export class Narrator {
         this.#withheld(report);
         return;
       case 'leaving':
+        if (report.error instanceof DirectoryError && report.error.failure === 'preferred') {
+          this.#log.info({ source: report.source }, `${report.error.message}; going back to it`);
+          return;
+        }
         this.#log.warn({ source: report.source, error: report.error }, `${report.error.message}; going to another domain controller`);
         return;
       case 'read-progress': {
@@ -157,7 +164,7 @@ function sinceObserved(repair: Repair): number {
 /** What an event says, for a person. */
 export function storyOf(event: ChangeEvent): string {
   const { before, after, changed } = event;
-  const former = event.formerHolder === null ? '' : `, a name that ${event.formerHolder} had before`;
+  const former = sharingOf(event);
   switch (event.kind) {
     case 'renamed':
     case 'moved-domain':
@@ -185,4 +192,9 @@ function readable(milliseconds: number): string {
     : milliseconds < 120_000
       ? `${Math.round(milliseconds / 1000)} s`
       : `${Math.round(milliseconds / 60_000)} min`;
+}
+
+function sharingOf({ formerHolder, sharedWith }: ChangeEvent): string {
+  if (sharedWith != null) return `, a name that ${sharedWith} has at the same time`;
+  return formerHolder === null ? '' : `, a name that ${formerHolder} had before`;
 }
