@@ -58,10 +58,11 @@ export class Narrator {
         if (!report.done && performance.now() - this.#toldProgress < PROGRESS_EVERY) return;
         this.#toldProgress = performance.now();
         const rate = Math.round((report.objects * 1000) / Math.max(1, report.milliseconds));
-        const { objects, milliseconds, differences } = report;
+        const { namingContext, objects, milliseconds, differences } = report;
         const what = report.done ? 'read everything' : 'reading everything';
         const found = differences === 0 ? '' : `, ${differences} differences`;
-        this.#log.info({ objects, milliseconds, rate, differences }, `${what}: ${objects} objects, ${rate} a second${found}`);
+        const fields = { namingContext, objects, milliseconds, rate, differences };
+        this.#log.info(fields, `${what} in ${namingContext}: ${objects} objects, ${rate} a second${found}`);
         return;
       }
       case 'published':
@@ -124,7 +125,8 @@ export class Narrator {
 
   #waiting({ on, error, milliseconds }: { on: string; error: Error; milliseconds: number }): void {
     const level = error instanceof ParkingError ? 'error' : 'warn';
-    this.#log[level]({ error, milliseconds }, `${on}: ${error.message}; trying again in ${readable(milliseconds)}`);
+    const what = error.message.startsWith(`${on}: `) ? error.message : `${on}: ${error.message}`;
+    this.#log[level]({ error, milliseconds }, `${what}; trying again in ${readable(milliseconds)}`);
   }
 
   #event(event: ChangeEvent): void {

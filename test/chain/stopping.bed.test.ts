@@ -67,7 +67,7 @@ describe.each(ENGINES)('SIGTERM, on %s', (engine) => {
     await until('the first page is stored', async () => (await stage.status()).identities > 0);
     const { code, milliseconds, stdout } = await command.terminate();
     expect(stdout).toContain('"connected to ');
-    expect(stdout).not.toContain('"read everything: ');
+    expect(stdout).not.toContain('"read everything in ');
     expect(code).toBe(0);
     expect(milliseconds).toBeLessThan(STOPPED);
     expect((await stage.status()).positions).toEqual([]);

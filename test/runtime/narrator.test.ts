@@ -44,6 +44,13 @@ test('of the domain controllers that were looked at it is told which one was tak
   expect(lines.map(([, message]) => message).slice(1)).toEqual(['passed over dc1: it is away', 'dc2: taken although it is behind']);
 });
 
+test('a failure is told with the name of its directory once', () => {
+  const waiting = (message: string) =>
+    told({ type: 'waiting', on: 'ldaps://dc1', error: new DirectoryError('unavailable', message), milliseconds: 5_000 })[0]?.[1];
+  expect(waiting('ldaps://dc1: refused')).toMatch(/^ldaps:\/\/dc1: refused; trying again/);
+  expect(waiting('refused')).toMatch(/^ldaps:\/\/dc1: refused; trying again/);
+});
+
 test.each([
   ['nobody had before', {}, 'CORP\\ann → CORP\\anna'],
   ['somebody had before', { formerHolder: guid('account', 2) }, `CORP\\ann → CORP\\anna, a name that ${guid('account', 2)} had before`],
