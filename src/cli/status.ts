@@ -3,8 +3,15 @@ import { isOpen } from '../../streams/repair.ts';
 import { storyOf } from '../runtime/narrator.ts';
 import { printable } from '../runtime/printable.ts';
 
-/** The state of a log for a person. */
-export function describeStatus(status: LogStatus, log: string): string {
+/** Positions that are older than so many times what a listener at work leaves between two of them tell that it is not, or reads nothing. */
+const LATE = 3;
+
+/**
+ * The state of a log for a person.
+ *
+ * @param positionEvery milliseconds after which a listener that reads stores its position again
+ */
+export function describeStatus(status: LogStatus, log: string, positionEvery: number): string {
   const { positions, sequence, identities, lastEvent, repairs, links } = status;
   const open = repairs.filter(isOpen);
   const stuck = repairs.filter(({ state }) => state === 'needs-person');
@@ -15,7 +22,7 @@ export function describeStatus(status: LogStatus, log: string): string {
     `Links       ${links}`,
   ];
   if (positions.length === 0) lines.push('Listeners   none has read a directory to its end yet');
-  for (const position of positions) lines.push(...describePosition(position));
+  for (const position of positions) lines.push(...describePosition(position, positionEvery));
   lines.push(`Repairs     ${open.length} open, ${stuck.length} need a person, ${repairs.length} people in all`);
   for (const repair of [...open, ...stuck]) {
     const { organization, from, to, state, reason, message, attempts, notBefore, at, parkingAccount } = repair;
@@ -29,9 +36,14 @@ export function describeStatus(status: LogStatus, log: string): string {
   return lines.map(printable).join('\n');
 }
 
-function describePosition(position: LogStatus['positions'][number]): string[] {
+function describePosition(position: LogStatus['positions'][number], positionEvery: number): string[] {
   const { namingContext, dc, time, scope, comparing, withheld, compared, held } = position;
   const lines = [`Listener    ${namingContext} on ${dc}, stood there ${ago(time)}`];
+  // One that compares, or may not go on, stores none.
+  const isStored = comparing === undefined && withheld === undefined;
+  if (isStored && Date.now() - Date.parse(time) > LATE * positionEvery) {
+    lines.push('            nothing has been read since: no listener is at work, or it reaches no domain controller; its log says which');
+  }
   if (scope !== '') lines.push(`            follows accounts ${scope}`);
   if (comparing !== undefined) lines.push(`            its position is lost (${comparing.reason}): everything is being compared`);
   if (withheld !== undefined) {
@@ -41,7 +53,7 @@ function describePosition(position: LogStatus['positions'][number]): string[] {
   const waiting = Object.keys(held).length;
   if (waiting > 0)
     lines.push(
-      `            ${waiting} accounts wait until ${dc} has caught up with what was seen elsewhere, or to turn up in another domain`,
+      `            accounts that wait until ${dc} has caught up with what was seen elsewhere, or turn up in another domain: ${waiting}`,
     );
   if (compared !== undefined) lines.push(`            everything was read last ${ago(compared.at)}, ${compared.objects} objects`);
   return lines;
@@ -49,7 +61,7 @@ function describePosition(position: LogStatus['positions'][number]): string[] {
 
 /** The same for a program. The cookies are the directory's business: they stay where the positions are kept. */
 export function describeAsJson(status: LogStatus): string {
-  const positions = status.positions.map(({ cookie: _, recent: __, ...position }) => position);
+  const positions = status.positions.map(({ cookie: _, recent: __, shown: ___, ...position }) => position);
   return JSON.stringify({ ...status, positions }, null, 2);
 }
 

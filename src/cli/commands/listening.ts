@@ -10,9 +10,10 @@ export function addListening(program: Command, { load }: Context): void {
     .description('show where the listeners stand and which repairs are open')
     .option('--json', 'as JSON')
     .action(async ({ json }: { json?: true }) => {
-      await using log = await lookAtLog(load().configuration);
+      const { configuration } = load();
+      await using log = await lookAtLog(configuration);
       const status = await log.status();
-      console.log(json ? describeAsJson(status) : describeStatus(status, log.name));
+      console.log(json ? describeAsJson(status) : describeStatus(status, log.name, configuration.listener.positionEvery));
     });
   program
     .command('compare')
