@@ -93,7 +93,7 @@ export class Publisher {
     } else {
       // A position in the middle is good only where nothing has been put off to the end.
       const isGood = read.mode === 'changes' && read.deletions.size === 0 && page.position !== undefined;
-      reports.push(...(await this.#append(draft, isGood ? this.#after(page.position) : undefined)));
+      reports.push(...(await this.#append(draft, isGood ? this.#midway(page.position) : undefined)));
     }
     // In a later answer of the same read an account of an earlier one can come again, also as deleted.
     if (page.position) read.known = this.#log;
@@ -364,6 +364,12 @@ export class Publisher {
       }
     }
     return draft;
+  }
+
+  /** Before the end of a read no request has been served, and what is withheld still is. */
+  #midway(position: Position): Position {
+    const { served = [], withheld } = this.#before ?? {};
+    return { ...this.#after(position), served, ...(withheld && { withheld }) };
   }
 
   #after(position: Position): Position {
