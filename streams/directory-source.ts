@@ -92,6 +92,11 @@ export interface DirectorySession extends AsyncDisposable {
    * @throws DirectoryError
    */
   readObjects(objectGUIDs: readonly string[], onRefused?: (objectGUID: string) => void): Promise<ReadonlyMap<string, WholeObject>>;
+  /**
+   * A number that the domain controller has given to two writes: its database was put back since this position was made. Undefined where
+   * there is none, or where it cannot tell.
+   */
+  givenTwice(position: Position): Promise<string | undefined>;
   /** What this domain controller has seen of the writes on every one, itself included, as of now. @throws DirectoryError */
   vector(): Promise<Vector>;
 }

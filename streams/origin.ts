@@ -27,7 +27,12 @@ export function isNewer(one: Origin, other: Origin): boolean {
   return one.invocationId > other.invocationId;
 }
 
+/** A database that was put back to an earlier state gives a number to a second write: that one has another version, or time. */
 export function isSameWrite(one: Origin, other: Origin): boolean {
+  return hasSameNumber(one, other) && one.version === other.version && Date.parse(one.time) === Date.parse(other.time);
+}
+
+export function hasSameNumber(one: Origin, other: Origin): boolean {
   return one.invocationId === other.invocationId && one.usn === other.usn;
 }
 

@@ -110,10 +110,12 @@ export function recentBesides(invocationId: string, before: Position | undefined
   return Object.fromEntries(others.slice(-REMEMBERED_ELSEWHERE));
 }
 
-/** What is remembered of the numbers of each, the one that is read included. */
+/** What is remembered of the numbers of each, the one that is read included. Its clock may have been put back since it gave some. */
 export function shownBy({ invocationId, shown }: Position, before: Position | undefined): Position['shown'] {
-  const { [invocationId]: _, ...rest } = before?.shown ?? {};
-  return Object.fromEntries([...Object.entries({ ...rest, ...shown })].slice(-1 - REMEMBERED_ELSEWHERE));
+  const { [invocationId]: earlier, ...rest } = before?.shown ?? {};
+  const now = shown[invocationId];
+  const here = now && { ...now, at: earlier !== undefined && earlier.at > now.at ? earlier.at : now.at };
+  return Object.fromEntries(Object.entries({ ...rest, ...(here && { [invocationId]: here }) }).slice(-1 - REMEMBERED_ELSEWHERE));
 }
 
 /** Those of the highest numbers. */

@@ -1,6 +1,7 @@
-import { AndFilter, type Filter, GreaterThanEqualsFilter, LessThanEqualsFilter } from 'ldapts';
+import { AndFilter, Control, type Filter, GreaterThanEqualsFilter, LessThanEqualsFilter } from 'ldapts';
 import type { Position } from '../../streams/position.ts';
 import type { LdapConnection } from './connection.ts';
+import { SHOW_DELETED, SHOW_RECYCLED } from './controls.ts';
 import { type LdapEntry, valuesOf } from './message.ts';
 import { type AttributeWrite, everyWrite } from './metadata.ts';
 import { BlobError } from './records.ts';
@@ -24,7 +25,7 @@ export function shownNow(invocationId: string, usn: string, at: number | undefin
   return at === undefined ? {} : { [invocationId]: { usn, at: new Date(at).toISOString() } };
 }
 
-/** Numbers that are looked at: no more objects than a domain controller gives of one search. */
+/** Numbers that are looked at on either side: no more objects than a domain controller gives of one search. */
 const LOOKED_AT = 900n;
 /** Times of the directory are whole seconds. */
 const OWN_CLOCK = 1_000;
@@ -33,29 +34,27 @@ const OTHER_CLOCK = 600_000;
 
 /**
  * Whether a domain controller has given out numbers a second time: its database was put back to an earlier state, and has come up to
- * where it had been by writing other things. Whatever has one of the numbers that had been shown must have been written by then.
+ * where it had been by writing other things. Whatever has one of the numbers that had been shown must have been written by then. An
+ * object that was written again since has a higher number, and tells of the lower one by its other attributes.
  *
- * @returns the number; undefined when there is none, or when that cannot be known
+ * @returns the number; undefined where there is none
+ * @throws Unanswered where the domain controller does not tell
+ * @throws DirectoryError
  */
-export async function givenTwice(
-  connection: LdapConnection,
-  stored: Position | undefined,
-  here: DomainController,
-): Promise<string | undefined> {
-  const shown = stored?.shown[here.invocationId];
-  if (shown === undefined || BigInt(here.highestCommittedUSN) < BigInt(shown.usn)) return undefined;
-  const last = BigInt(shown.usn);
-  const range = { first: last > LOOKED_AT ? last - LOOKED_AT + 1n : 1n, last };
-  const at = Date.parse(shown.at);
-  // Of objects that came from elsewhere this may be the clock of another domain controller; the writes tell whose.
-  const changed = (entry: LdapEntry) => timeOf(String(valuesOf(entry, 'whenChanged')[0])) ?? 0;
-  const isSuspect = (await lastWritten(connection, here, range, 'whenChanged')).some((entry) => changed(entry) > at + OWN_CLOCK);
-  if (!isSuspect) return undefined;
-  for (const entry of await lastWritten(connection, here, range, 'replPropertyMetaData')) {
-    const second = secondWrite(writesOf(entry), shown, { invocationId: here.invocationId, now: here.replication.now });
-    if (second !== undefined) return second.localUsn;
-  }
-  return undefined;
+export async function givenTwice(connection: LdapConnection, { shown }: Position, here: DomainController): Promise<string | undefined> {
+  const known = shown[here.invocationId];
+  if (known === undefined || BigInt(here.highestCommittedUSN) < BigInt(known.usn)) return undefined;
+  const last = BigInt(known.usn);
+  const up: Range = { first: last > LOOKED_AT ? last - LOOKED_AT + 1n : 1n, last };
+  const on: Range = { first: last + 1n, last: last + LOOKED_AT };
+  const clock = { invocationId: here.invocationId, now: here.replication.now };
+  const second = (entries: readonly LdapEntry[]) =>
+    entries.flatMap((entry) => secondWrite(writesOf(entry), known, clock) ?? [])[0]?.localUsn;
+  // When an object was changed at all is told in fewer bytes than when each of its attributes was.
+  const isLater = (entry: LdapEntry) => (timeOf(String(valuesOf(entry, 'whenChanged')[0])) ?? 0) > Date.parse(known.at) + OWN_CLOCK;
+  const isSuspect = (await lastWritten(connection, here, up, 'whenChanged')).some(isLater);
+  const found = isSuspect ? second(await lastWritten(connection, here, up, 'replPropertyMetaData')) : undefined;
+  return found ?? second(await lastWritten(connection, here, on, 'replPropertyMetaData'));
 }
 
 /**
@@ -77,22 +76,34 @@ export function secondWrite(
   });
 }
 
-/** Objects by the number of their last write. */
+/** Of uSNChanged, both ends included. */
+interface Range {
+  readonly first: bigint;
+  readonly last: bigint;
+}
+
+/** Objects by the number of their last write, deleted ones too. */
 async function lastWritten(
   connection: LdapConnection,
   { namingContext }: DomainController,
-  { first, last }: { first: bigint; last: bigint },
+  { first, last }: Range,
   attribute: string,
 ): Promise<LdapEntry[]> {
   const filters: Filter[] = [
     new GreaterThanEqualsFilter({ attribute: 'uSNChanged', value: String(first) }),
     new LessThanEqualsFilter({ attribute: 'uSNChanged', value: String(last) }),
   ];
-  const query = { baseDN: namingContext, scope: 'sub' as const, filter: new AndFilter({ filters }), attributes: [attribute] };
-  // One that refuses this is not the worse for it.
-  return await findEntries(connection, query, 'the look at the last numbers', { atMost: Number(LOOKED_AT), refused: () => undefined });
+  const query = {
+    baseDN: namingContext,
+    scope: 'sub' as const,
+    filter: new AndFilter({ filters }),
+    attributes: [attribute],
+    controls: [new Control(SHOW_DELETED), new Control(SHOW_RECYCLED)],
+  };
+  return await findEntries(connection, query, 'the look at the last numbers', { atMost: Number(LOOKED_AT), isOptional: true });
 }
 
+/** None where they are not shown, or are none. */
 function writesOf(entry: LdapEntry): AttributeWrite[] {
   const [value] = valuesOf(entry, 'replPropertyMetaData');
   try {

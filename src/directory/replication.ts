@@ -61,9 +61,11 @@ function textsOf(entry: LdapEntry | undefined, name: string): string[] {
   return valuesOf(entry, name).map(String);
 }
 
-/** GeneralizedTime in UTC: 20260102030405.0Z; milliseconds since 1970. */
+/** GeneralizedTime in UTC: 20260102030405.0Z; milliseconds since 1970. Undefined for a time that is none. */
 export function timeOf(text: string | undefined): number | undefined {
-  const parts = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(?:[.,]\d+)?Z$/.exec(text ?? '')?.slice(1);
-  const [year = 0, month = 0, ...rest] = (parts ?? []).map(Number);
-  return parts && Date.UTC(year, month - 1, ...rest);
+  const [, year, month, day, hour, minute, second] = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(?:[.,]\d+)?Z$/.exec(text ?? '') ?? [];
+  const iso = `${year}-${month}-${day}T${hour}:${minute}:${second}.000Z`;
+  const time = Date.parse(iso);
+  // A day or an hour that there is not would become another one.
+  return !Number.isNaN(time) && new Date(time).toISOString() === iso ? time : undefined;
 }

@@ -24,7 +24,6 @@ const DAY = 86_400_000;
  * say to follow others than they did.
  *
  * @param now milliseconds since 1970
- * @param twice a number that the domain controller has given to two writes
  */
 export function resumeFrom(
   stored: Position | undefined,
@@ -32,10 +31,9 @@ export function resumeFrom(
   method: Method,
   now = Date.now(),
   followed = EVERYBODY,
-  twice?: string,
 ): DirectorySession['resume'] {
   if (stored === undefined) return { position: undefined, reason: 'first start' };
-  const rolledBack = wasRolledBack(stored, here) ?? hasGivenTwice(here, twice);
+  const rolledBack = wasRolledBack(stored, here);
   if (rolledBack !== undefined) return { position: undefined, reason: rolledBack, lossy: true, rolledBack: true };
   const rebuilt = ofAnotherDomain(stored, here);
   if (rebuilt !== undefined) return { position: undefined, reason: rebuilt, lossy: true, rebuilt: true };
@@ -117,11 +115,6 @@ function wasRolledBack(stored: Position, { invocationId, dc, highestCommittedUSN
       return `the database of ${dc} was rolled back: its highestCommittedUSN is ${highestCommittedUSN}, and was ${usn}`;
   }
   return undefined;
-}
-
-function hasGivenTwice({ dc }: DomainController, twice: string | undefined): string | undefined {
-  if (twice === undefined) return undefined;
-  return `the database of ${dc} was rolled back: it has given the number ${twice} to a second write`;
 }
 
 /** From a copy, with a new invocationId. */

@@ -116,9 +116,16 @@ export class EntryStream implements Operation {
   }
 }
 
+/** A search that may go without an answer got none. */
+export class Unanswered extends Error {
+  override readonly name = 'Unanswered';
+}
+
 export interface Expected {
   /** Entries at most. Default: a few. */
   readonly atMost?: number;
+  /** Where the server is late, refuses, or gives more than that, it is asked no more, and the connection is not the worse for it. */
+  readonly isOptional?: boolean;
   /** What a refusal means. Default: that there are no entries where the base does not exist, else a DirectoryError. */
   readonly refused?: (result: LdapResult, what: string) => Error | undefined;
 }
@@ -128,21 +135,29 @@ export interface Expected {
  *
  * @param what names the search in errors
  * @throws DirectoryError when it is refused, or goes on beyond what was expected
+ * @throws Unanswered instead, where it is optional
  */
 export function findEntries(
   connection: LdapConnection,
   parameters: SearchParameters,
   what: string,
-  { atMost = A_FEW, refused = unlessNotThere }: Expected = {},
+  { atMost = A_FEW, isOptional = false, refused = unlessNotThere }: Expected = {},
 ): Promise<LdapEntry[]> {
   const { promise, resolve, reject } = Promise.withResolvers<LdapEntry[]>();
   const entries: LdapEntry[] = [];
-  const timer = setTimeout(() => connection.timedOut(what, connection.deadline), connection.deadline);
-  connection.send((messageId) => searchRequest(messageId, parameters), {
+  const giveUp = (why: string) => {
+    connection.abandon(messageId);
+    reject(new Unanswered(`${connection.name}: ${what} ${why}`));
+  };
+  const late = () => (isOptional ? giveUp('took too long') : connection.timedOut(what, connection.deadline));
+  const timer = setTimeout(late, connection.deadline);
+  const messageId = connection.send((id) => searchRequest(id, parameters), {
     receive: (message) => {
       if (message.operation === Response.searchEntry) {
         if (entries.push(readEntry(message.body)) <= atMost) return false;
-        reject(new DirectoryError('configuration', `${connection.name}: ${what} has more than ${atMost} answers`));
+        const tooMany = `has more than ${atMost} answers`;
+        if (isOptional) giveUp(tooMany);
+        else reject(new DirectoryError('configuration', `${connection.name}: ${what} ${tooMany}`));
         return true;
       }
       if (message.operation === Response.searchReference) return false;
@@ -150,7 +165,7 @@ export function findEntries(
       const result = readResult(message.body);
       const error = result.code === ResultCode.success ? undefined : refused(result, `${connection.name}: ${what}`);
       if (error === undefined) resolve(entries);
-      else reject(error);
+      else reject(isOptional ? new Unanswered(error.message, { cause: error }) : error);
       return true;
     },
     fail: reject,

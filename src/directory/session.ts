@@ -18,6 +18,7 @@ import { resumeFrom, watermarksElsewhere } from './resume.ts';
 import { type DomainController, readRootDse } from './root-dse.ts';
 import { findAttributes } from './schema.ts';
 import { LdapScope, type ScopeSettings } from './scope.ts';
+import { Unanswered } from './search.ts';
 import { UsnReader } from './usn.ts';
 import { type Watched, watching } from './watched.ts';
 
@@ -79,7 +80,7 @@ export class LdapSession implements DirectorySession {
     here: DomainController,
     stored: Position | undefined,
     settings: SessionSettings,
-    { watched, scope, twice }: { watched: Watched; scope: LdapScope | undefined; twice: string | undefined },
+    { watched, scope }: { watched: Watched; scope: LdapScope | undefined },
   ) {
     this.#reads = reads;
     this.#control = control;
@@ -98,7 +99,7 @@ export class LdapSession implements DirectorySession {
     this.scope = scope;
     this.attributes = watched.profile;
     this.#watched = watched;
-    this.resume = resumeFrom(stored, here, settings.method, Date.now(), { watched, scope: scope?.text ?? '' }, twice);
+    this.resume = resumeFrom(stored, here, settings.method, Date.now(), { watched, scope: scope?.text ?? '' });
     this.wakes = this.#wakes.asObservable();
     this.#heartbeat = setInterval(() => this.#beat(), settings.heartbeat);
     for (const connection of [reads, control]) void connection.lost.then((error) => this.#end(error));
@@ -117,8 +118,7 @@ export class LdapSession implements DirectorySession {
     const scope = await LdapScope.open(control, places, { namingContext: here.namingContext, base, patience });
     const { profile, ids } = await findAttributes(control, here.configurationNamingContext, attributes);
     const watched = watching(profile, { ids, moves: scope !== undefined });
-    const twice = await givenTwice(control, stored, here);
-    const session = new LdapSession(reads, control, here, stored, settings, { watched, scope, twice });
+    const session = new LdapSession(reads, control, here, stored, settings, { watched, scope });
     try {
       await registerNotification(control, here.namingContext, () => session.#wakes.next());
     } catch (error) {
@@ -150,6 +150,16 @@ export class LdapSession implements DirectorySession {
     const nameOf = (invocationIds: readonly string[]) => names.of(invocationIds, this.#control, this.#here);
     const settings = { namingContext, names: { of: nameOf }, watched: this.#watched, warn, onRefused };
     return this.#inTurn(() => readObjects(this.#control, objectGUIDs, settings));
+  }
+
+  async givenTwice(position: Position): Promise<string | undefined> {
+    try {
+      return await this.#inTurn(() => givenTwice(this.#reads, position, this.#here));
+    } catch (error) {
+      if (!(error instanceof Unanswered)) throw error;
+      this.#settings.warn(`${error.message}: a database that was put back would be noticed by other signs only`);
+      return undefined;
+    }
   }
 
   async vector(): Promise<Vector> {

@@ -230,6 +230,11 @@ async function beginning(session: DirectorySession, watched: Watched, log: Liste
       return lost(reason, { lossy: true, forget: [session.invocationId] });
     }
   }
+  const twice = await session.givenTwice(position);
+  if (twice !== undefined) {
+    const reason = `the database of ${session.dc} was rolled back: it has given the number ${twice} to a second write`;
+    return lost(reason, { lossy: true, forget: [session.invocationId] });
+  }
   return { position, loss: undefined, reason: changed };
 }
 

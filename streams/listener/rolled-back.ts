@@ -1,5 +1,5 @@
 import type { WholeObject } from '../directory-source.ts';
-import { isNewer, isSameWrite } from '../origin.ts';
+import { hasSameNumber, isNewer, isSameWrite } from '../origin.ts';
 import type { SeenWrite } from '../position.ts';
 
 /** Attributes whose writes are read in any case. */
@@ -12,7 +12,8 @@ export function stillWatched(recent: readonly SeenWrite[], attributes: readonly 
 
 /**
  * Whether a domain controller was put back to an earlier state without a new invocationId. Its numbers may have caught up meanwhile, so
- * writes that it has shown are looked at again: one that is older now, or that came to it a second time, gives it away.
+ * writes that it has shown are looked at again: one that is older now, that came to it a second time, or whose number another one has, gives it
+ * away.
  *
  * @param found the same objects as it shows them now; of one that is not there nothing can be told
  * @returns the first write that is not as it was
@@ -23,6 +24,7 @@ export function rolledBackWrite(recent: readonly SeenWrite[], found: ReadonlyMap
     const write = whole?.writes[attribute];
     if (whole === undefined || Object.keys(whole.writes).length === 0) return false;
     if (write === undefined) return true;
-    return isSameWrite(write, origin) ? write.localUsn !== localUsn : isNewer(origin, write);
+    if (isSameWrite(write, origin)) return write.localUsn !== localUsn;
+    return hasSameNumber(write, origin) || isNewer(origin, write);
   });
 }

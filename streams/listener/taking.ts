@@ -3,7 +3,7 @@ import { type DirectorySession, UnusableObject, type WholeObject, type Write } f
 import { type Identity, sameName } from '../identity.ts';
 import type { Observation } from '../observation.ts';
 import { unlessAborted } from '../operators.ts';
-import { covers, type Origins } from '../origin.ts';
+import { covers, isSameWrite, type Origins } from '../origin.ts';
 import type { SeenWrite } from '../position.ts';
 import { detect } from './detector.ts';
 import { Draft } from './draft.ts';
@@ -328,8 +328,9 @@ function isSameAccountName(one: { domain: string; sAMAccountName: string }, othe
 
 function isSame(one: Origins, other: Origins): boolean {
   const keys = Object.keys(other);
-  return (
-    keys.length === Object.keys(one).length &&
-    keys.every((key) => one[key]?.invocationId === other[key]?.invocationId && one[key]?.usn === other[key]?.usn)
-  );
+  const areSame = (key: string) => {
+    const [first, second] = [one[key], other[key]];
+    return first !== undefined && second !== undefined && isSameWrite(first, second);
+  };
+  return keys.length === Object.keys(one).length && keys.every(areSame);
 }

@@ -241,7 +241,13 @@ export const DAMAGES: readonly Damage[] = [
         searchEntry(
           id,
           '',
-          random.pick<Attributes>([{}, { highestCommittedUSN: ['many\0'] }, { invocationId: ['short'] }, { nETBIOSName: [] }]),
+          random.pick<Attributes>([
+            {},
+            { highestCommittedUSN: ['many\0'] },
+            { invocationId: ['short'] },
+            { nETBIOSName: [] },
+            { currentTime: ['99999999999999.0Z'] },
+          ]),
         ),
         searchDone(id),
       ),

@@ -46,7 +46,7 @@ const PERSON = ['top', 'person', 'organizationalPerson', 'user'];
 /** What an object keeps as a tombstone, and when it is recycled. */
 const KEPT = ['objectclass', 'objectsid', 'samaccountname', 'useraccountcontrol', 'instancetype', 'isdeleted', 'lastknownparent'];
 /** Seconds from 1601 to 1970. */
-const EPOCH = 11_644_473_600;
+export const EPOCH = 11_644_473_600;
 
 /**
  * The database of one domain controller of Active Directory: objects of any naming context, each attribute with its replication
@@ -64,6 +64,8 @@ export class FakeDirectory {
   invocationId: string;
   recycleBin: boolean;
   highestCommittedUSN = 4_000;
+  /** Milliseconds since 1970. */
+  clock = Date.now;
   readonly #partners = new Map<string, number>();
   readonly #objects = new Map<string, Mutable<StoredObject> & { readonly attributes: Map<string, StoredAttribute> }>();
   readonly #listeners = new Set<(object: StoredObject) => void>();
@@ -162,6 +164,19 @@ export class FakeDirectory {
     this.#write(objectGUID, { isDeleted: null, isRecycled: null, lastKnownParent: null, name: nameOf(dn), cn: nameOf(dn) });
   }
 
+  /** @returns what puts the database back to what it is now, numbers included: nobody is told */
+  save(): () => void {
+    const objects = [...this.#objects].map(([guid, object]) => [guid, { ...object, attributes: new Map(object.attributes) }] as const);
+    const [usn, partners] = [this.highestCommittedUSN, [...this.#partners]];
+    return () => {
+      this.#objects.clear();
+      for (const [guid, object] of objects) this.#objects.set(guid, { ...object, attributes: new Map(object.attributes) });
+      this.#partners.clear();
+      for (const [invocationId, seen] of partners) this.#partners.set(invocationId, seen);
+      this.highestCommittedUSN = usn;
+    };
+  }
+
   /** As the database of a domain controller that was restored: what it wrote before is as another one's. */
   renew(invocationId: string): void {
     this.#partners.set(this.invocationId, this.highestCommittedUSN);
@@ -255,7 +270,7 @@ export class FakeDirectory {
     const object = this.#objects.get(objectGUID);
     if (object === undefined) throw new Error(`no object ${objectGUID}`);
     const usn = ++this.highestCommittedUSN;
-    const time = Math.floor(Date.now() / 1_000) + EPOCH;
+    const time = Math.floor(this.clock() / 1_000) + EPOCH;
     for (const [type, value] of Object.entries(values)) {
       const before = object.attributes.get(type.toLowerCase());
       const stamp = { version: (before?.stamp.version ?? 0) + 1, time, invocationId: this.invocationId, usn, localUsn: usn };

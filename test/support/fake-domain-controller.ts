@@ -1,6 +1,6 @@
 import { BerReader, BerWriter } from 'ldapts';
 import { cookieValue, type DirSyncCookie, guidBytes, metadataValue, readCookie, upToDateVectorValue } from './directory-values.ts';
-import { FakeDirectory, isBelow, isDeleted, isRecycled, parentOf, type StoredObject } from './fake-directory.ts';
+import { EPOCH, FakeDirectory, isBelow, isDeleted, isRecycled, parentOf, type StoredObject } from './fake-directory.ts';
 import { matches } from './ldap-filter.ts';
 import { type Answer, type Attributes, bindResponse, extendedResponse, type LdapRequest, searchDone, searchEntry } from './ldap-server.ts';
 
@@ -124,6 +124,8 @@ export class FakeDomainController {
         return [Buffer.from(dn)];
       case 'usnchanged':
         return [Buffer.from(String(usnChanged(object)))];
+      case 'whenchanged':
+        return [Buffer.from(generalizedTime((Math.max(...[...attributes.values()].map(({ stamp }) => stamp.time)) - EPOCH) * 1_000))];
       case 'replpropertymetadata':
         return [metadataValue([...attributes.values()].map(({ type, stamp }) => [type, stamp]))];
       case 'repluptodatevector': {
@@ -241,6 +243,7 @@ export class FakeDomainController {
       dnsHostName: [directory.host],
       dsServiceName: [directory.service],
       highestCommittedUSN: [String(directory.highestCommittedUSN)],
+      currentTime: [generalizedTime(directory.clock())],
       isSynchronized: ['TRUE'],
       supportedControl: [DIRSYNC, NOTIFICATION, SHOW_DELETED, SHOW_RECYCLED],
     };
@@ -276,6 +279,11 @@ export function readRequestCookie(value: Buffer): Buffer {
   reader.readInt();
   reader.readInt();
   return reader.readString(4, true) ?? Buffer.alloc(0);
+}
+
+/** Whole seconds in UTC: 20260102030405.0Z. */
+function generalizedTime(milliseconds: number): string {
+  return `${new Date(milliseconds).toISOString().slice(0, 19).replaceAll(/[-:T]/g, '')}.0Z`;
 }
 
 function isVisible(object: StoredObject, { controls }: LdapRequest): boolean {

@@ -113,6 +113,8 @@ export class MemoryDirectorySource implements DirectorySource {
         if (this.#lost) throw this.#lost;
         return found;
       },
+      // It shows the numbers of accounts alone.
+      givenTwice: async () => undefined,
       vector: async () => directory.vector(),
       [Symbol.asyncDispose]: async () => {
         await this.interference.close?.();
