@@ -135,6 +135,8 @@ export const Repair = z.looseObject({
     changed: z.iso.datetime().optional(),
     /** When the listener saw the change, or a person asked for a repair. */
     observed: z.iso.datetime(),
+    /** When the listener saw that the account has the name that the record is to get; absent once a person asked for the repair. */
+    target: z.iso.datetime().optional(),
     /** When the repairer took it over. */
     planned: z.iso.datetime().optional(),
     parked: z.iso.datetime().optional(),

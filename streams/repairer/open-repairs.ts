@@ -80,6 +80,7 @@ export class OpenRepairs {
       doubtful: isDoubtful(event, last),
       attempts: 0,
       notBefore: null,
+      times: { ...known.times, target: event.observed.time },
       // Once the record may be parked, this is the name that it may have been given: whether it has it has to be asked first.
       to: known.parkingAccount === null ? to : known.to,
     };
@@ -105,16 +106,9 @@ export class OpenRepairs {
               : { from: last?.from ?? link.domainname, to: last?.to ?? '', parkingAccount }),
           };
     const state = begun.state === 'repairing' ? 'repairing' : 'waiting';
-    // Whoever asks answers for it that the server has heard of the former holder's new name, or end.
-    const again = {
-      state,
-      reason: null,
-      message: null,
-      attempts: 0,
-      notBefore: null,
-      formerHolder: null,
-      ...(remap && { remap }),
-    } as const;
+    // Whoever asks answers for it that the server has heard of the change.
+    const { target: _, ...times } = begun.times;
+    const again = { state, reason: null, message: null, attempts: 0, notBefore: null, times, ...(remap && { remap }) } as const;
     const identity = this.#log.identity(objectGUID);
     const to = begun.parkingAccount === null ? ((identity && userNameLike(begun.from, identity)) ?? begun.to) : begun.to;
     const repair = { ...begun, to, sequence: Math.max(begun.sequence, sequence), ...again };

@@ -94,8 +94,10 @@ function hasWaitedInVain({ reason, times }: Repair, lag: number): boolean {
  * A server that has not heard of the change takes the name for the account that had it before. It refuses that while the account is on
  * a record; one that is on none, or on this very record, it would map in silence.
  */
-function mayBeUnheard({ systemuserid, formerHolder, times }: Repair, { log, nameLag }: Place): boolean {
-  if (formerHolder == null || Date.now() - Date.parse(times.observed) >= nameLag) return false;
+function mayBeUnheard({ systemuserid, from, formerHolder, times: { target } }: Repair, { log, nameLag }: Place): boolean {
+  // A record that shows a UPN gets another one, whoever had the account's name before.
+  if (formerHolder == null || target === undefined || isUpn(from)) return false;
+  if (Date.now() - Date.parse(target) >= nameLag) return false;
   return (log.link(formerHolder)?.systemuserid ?? systemuserid) === systemuserid;
 }
 

@@ -95,6 +95,19 @@ describe('records that show a UPN', () => {
     expect(world.breaches).toEqual([]);
   });
 
+  test('do not wait because of the name of the account', async () => {
+    const world = await withUpn();
+    const without = world.directory.create({ sAMAccountName: 'free' }) ?? '';
+    world.publish();
+    world.directory.rename(without, 'gone');
+    world.directory.set(guid('account', 1), { userPrincipalName: 'ann@example.test' });
+    world.publish();
+    world.directory.rename(guid('account', 1), 'free');
+    world.publish();
+    await passed(MINUTE);
+    expect(world.shown(1)).toBe('ann@example.test');
+  });
+
   test('are found by the former one, unless another account has it too', async () => {
     const world = new World({ users: 2 });
     Object.assign(world.ce.get(guid('record', 1)), { domainname: 'user1@example.test' });
@@ -153,6 +166,23 @@ describe('an account that is deleted and made anew under its name', () => {
     expect(world.log.links.findLast(({ systemuserid, denied }) => systemuserid === guid('record', 1) && !denied)?.objectGUID).toBe(anew);
     await passed(HOUR);
     expect(world.ce.writes).toHaveLength(2);
+  });
+
+  test('a name of an account without a record is not given before the server can have heard of the change, however old the repair is', async () => {
+    const world = await started();
+    const without = world.directory.create({ sAMAccountName: 'free' }) ?? '';
+    world.publish();
+    world.ce.fate = ({ operation }) => (operation === 'set' ? 'transient' : 'ok');
+    world.rename(1, 'ann');
+    await passed(14 * MINUTE);
+    world.directory.rename(without, 'gone');
+    world.publish();
+    world.rename(1, 'free');
+    world.ce.fate = () => 'ok';
+    await passed(14 * MINUTE);
+    expect(world.ce.writes).toEqual([]);
+    await passed(6 * MINUTE);
+    expect(world.shown(1)).toBe('CORP\\free');
   });
 
   test.each([1, 2, 3, 4, 5, 6, 7, 8])('whatever is interrupted, once (%i)', async (nth) => {

@@ -67,6 +67,20 @@ describe('what people ask of a repairer', () => {
     expect(world.ce.get(guid('record', 1))).toMatchObject({ objectGUID: anew, domainname: 'CORP\\user1' });
   });
 
+  test('retry: a name that changed hands is waited for as long as before', async () => {
+    const world = await started();
+    world.ce.lag();
+    world.directory.swap(guid('account', 1), guid('account', 2));
+    world.publish();
+    await passed(20 * MINUTE);
+    for (const user of [1, 2]) await ask(world, 'retry', user);
+    await passed(20 * MINUTE);
+    expect([1, 2].map((user) => world.repair(user)?.state)).not.toContain('needs-person');
+    world.ce.catchUp();
+    await passed(20 * MINUTE);
+    world.expectRight();
+  });
+
   test('retry with remap: a record that shows the right name and is mapped to another account', async () => {
     const world = await started();
     world.ce.get(guid('record', 1)).objectGUID = guid('account', 77);
