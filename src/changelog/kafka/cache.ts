@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import { rmSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Admin, Kafka, KafkaMessage } from 'kafkajs';
 import { z } from 'zod';
 import { type Batch, LogError } from '../../../streams/change-log.ts';
@@ -15,7 +14,7 @@ import { fromMessage, fromStateMessage, originsOf } from './envelope.ts';
 import { putRepairMessage } from './repair-requests.ts';
 import { fromRequestMessage, isRequest } from './request-record.ts';
 import { RequestTail, TAIL_KEY } from './request-tail.ts';
-import { type Offsets, offsetsOf, type Range, readRanges } from './tail.ts';
+import { askedOffsets, type Offsets, offsetsOf, offsetsOnce, type Range, readRanges } from './tail.ts';
 import type { Written } from './transactions.ts';
 
 /** A record of the position topic: where a listener stands. Key: naming context. */
@@ -52,7 +51,6 @@ const AFTER_MARK = 2n;
 const HIDDEN_FOR = TRANSACTION_TIMEOUT + 15_000;
 /** Milliseconds in which brokers mark a transaction that they have accepted. */
 const MARKED_WITHIN = 3_000;
-const POLL = 50;
 /** Milliseconds by which a clock may be set back without anything being read anew. */
 const CLOCKS_DIFFER = 60_000;
 
@@ -138,7 +136,7 @@ export class TopicCache {
   /** Waits until what was written before these places can be read: a transaction of somebody else may still hide it. @throws LogError */
   async readableUpTo(places: readonly Written[]): Promise<void> {
     const topics = [...new Set(places.map(({ topic }) => topic))];
-    const { inTime } = await this.#endsOnce(topics, HIDDEN_FOR, (ends) => {
+    const { inTime } = await offsetsOnce(this.#kafka, topics, HIDDEN_FOR, (ends) => {
       const isHidden = ({ topic, partition, last }: Written) =>
         ends.some((end) => end.topic === topic && end.partition === partition && end.high <= last);
       return !places.some(isHidden);
@@ -227,8 +225,8 @@ export class TopicCache {
     const others = ranges.filter(({ topic }) => topic !== this.#topics.position);
     // Until the brokers have marked the transaction that the record came with, it is not there for readers.
     const isMarked = (ends: readonly Offsets[]) => ends.every(({ high }) => high > offset);
-    const { ends } = await this.#endsOnce([this.#topics.position], MARKED_WITHIN, isMarked);
-    return [...others, ...ends.map(({ topic, partition, high }): Range => ({ topic, partition, from: offset, end: high }))];
+    const { offsets } = await offsetsOnce(this.#kafka, [this.#topics.position], MARKED_WITHIN, isMarked);
+    return [...others, ...offsets.map(({ topic, partition, high }): Range => ({ topic, partition, from: offset, end: high }))];
   }
 
   #apply(topic: string, partition: number, message: KafkaMessage): void {
@@ -293,32 +291,11 @@ export class TopicCache {
     const next = this.#checkpoint(part)?.next ?? {};
     const isMarked = (ends: readonly Offsets[]) =>
       ends.every(({ topic, partition, high }) => high >= BigInt(next[`${topic}/${partition}`] ?? 0));
-    return (await this.#endsOnce(topics, MARKED_WITHIN, isMarked)).ends;
+    return (await offsetsOnce(this.#kafka, topics, MARKED_WITHIN, isMarked)).offsets;
   }
 
-  /** Where these topics end, by the connection that stands; it may have lost the leader of one. */
-  async #ends(topics: readonly string[]): Promise<Pick<Offsets, 'topic' | 'partition' | 'high'>[]> {
-    const asked = topics.map(async (topic) => {
-      const ends = await this.#admin.fetchTopicOffsets(topic);
-      return ends.map(({ partition, high }) => ({ topic, partition, high: BigInt(high) }));
-    });
-    return await Promise.all(asked).then(
-      (all) => all.flat(),
-      () => offsetsOf(this.#kafka, topics),
-    );
-  }
-
-  /** The same once something holds for it, or so many milliseconds have passed. */
-  async #endsOnce(
-    topics: readonly string[],
-    within: number,
-    holds: (ends: readonly Offsets[]) => boolean,
-  ): Promise<{ readonly ends: readonly Offsets[]; readonly inTime: boolean }> {
-    for (const deadline = Date.now() + within; ; await sleep(POLL)) {
-      const ends = await offsetsOf(this.#kafka, topics);
-      const inTime = holds(ends);
-      if (inTime || Date.now() > deadline) return { ends, inTime };
-    }
+  async #ends(topics: readonly string[]): Promise<readonly Offsets[]> {
+    return await askedOffsets(this.#admin, topics).catch(() => offsetsOf(this.#kafka, topics));
   }
 
   #checkpoint(part: Part): Checkpoint | undefined {

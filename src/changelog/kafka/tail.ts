@@ -22,6 +22,8 @@ const FETCH_WAIT = 100;
 /** Milliseconds for which another leader is looked for, or the first one of a new topic. */
 const LEADER_WITHIN = 10_000;
 const POLL = 100;
+/** Milliseconds between two looks whether the brokers have marked a transaction. */
+const MARKED_POLL = 50;
 const NO_LEADER = ['NOT_LEADER_FOR_PARTITION', 'LEADER_NOT_AVAILABLE', 'UNKNOWN_TOPIC_OR_PARTITION', 'REPLICA_NOT_AVAILABLE'];
 
 export interface Offsets {
@@ -40,18 +42,35 @@ export async function offsetsOf(kafka: Kafka, topics: readonly string[]): Promis
     const admin = kafka.admin();
     try {
       await admin.connect();
-      const perTopic = await Promise.all(
-        topics.map(async (topic) => {
-          const partitions = await admin.fetchTopicOffsets(topic);
-          return partitions.map(({ partition, low, high }) => ({ topic, partition, low: BigInt(low), high: BigInt(high) }));
-        }),
-      );
-      return perTopic.flat();
+      return await askedOffsets(admin, topics);
     } catch (error) {
       if (!hasNoLeader(error) || Date.now() > deadline) throw error;
     } finally {
       await farewell(admin.disconnect());
     }
+  }
+}
+
+/** The same over a connection that stands; it may have lost the leader of one. */
+export async function askedOffsets(admin: Admin, topics: readonly string[]): Promise<Offsets[]> {
+  const asked = topics.map(async (topic) => {
+    const partitions = await admin.fetchTopicOffsets(topic);
+    return partitions.map(({ partition, low, high }) => ({ topic, partition, low: BigInt(low), high: BigInt(high) }));
+  });
+  return (await Promise.all(asked)).flat();
+}
+
+/** The same once something holds for it, or so many milliseconds have passed. */
+export async function offsetsOnce(
+  kafka: Kafka,
+  topics: readonly string[],
+  within: number,
+  holds: (offsets: readonly Offsets[]) => boolean,
+): Promise<{ readonly offsets: readonly Offsets[]; readonly inTime: boolean }> {
+  for (const deadline = Date.now() + within; ; await sleep(MARKED_POLL)) {
+    const offsets = await offsetsOf(kafka, topics);
+    const inTime = holds(offsets);
+    if (inTime || Date.now() > deadline) return { offsets, inTime };
   }
 }
 
