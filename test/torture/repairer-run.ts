@@ -79,8 +79,7 @@ class Organization {
 
   async asPerson(act: (client: CustomerEngagement) => Promise<unknown>): Promise<void> {
     const client = this.#connect();
-    await act(client);
-    await client.close();
+    await act(client).finally(() => client.close());
   }
 
   #connect(): CustomerEngagement {
