@@ -1,9 +1,11 @@
 import { readFile } from 'node:fs/promises';
-import { Client, Control, type SearchOptions } from 'ldapts';
-import type { Directory } from './directory.ts';
+import { Attribute, Change, Client, Control, type SearchOptions } from 'ldapts';
+import type { Account, Directory } from './directory.ts';
 
 const SHOW_DELETED = '1.2.840.113556.1.4.417';
 const DEADLINE = 10_000;
+/** NTDSDSA_OPT_DISABLE_INBOUND_REPL among the options of an nTDSDSA object; MS-ADTS 6.1.1.2.2.1.2.1.1. */
+const DISABLE_INBOUND = 0x2;
 
 /** Whether `from` has changes in the domain that `to` has not. */
 export async function lags(to: Directory, from: Directory): Promise<boolean> {
@@ -17,17 +19,34 @@ export async function lags(to: Directory, from: Directory): Promise<boolean> {
   });
 }
 
+/** Says on `at` whether `dc` pulls anything by itself; `dc` hears of it with the configuration naming context. */
+export async function allowInbound(at: Directory, dc: Directory, isAllowed: boolean): Promise<void> {
+  const dn = await reading(dc, ntdsSettings);
+  await reading(
+    at,
+    async (client) => {
+      const options = Number((await bytesOf(client, dn, 'options')).toString());
+      const values = [String(isAllowed ? options & ~DISABLE_INBOUND : options | DISABLE_INBOUND)];
+      await client.modify(dn, new Change({ operation: 'replace', modification: new Attribute({ type: 'options', values }) }));
+    },
+    at.admin,
+  );
+}
+
 /** Its own entry among the servers of the forest. */
 async function ntdsSettings(client: Client): Promise<string> {
   const { searchEntries } = await client.search('', { scope: 'base', attributes: ['dsServiceName'] });
   return String(searchEntries[0]?.dsServiceName);
 }
 
-async function reading<Result>(directory: Directory, read: (client: Client) => Promise<Result>): Promise<Result> {
-  const { url, caFile, service } = directory;
+async function reading<Result>(
+  { url, caFile, service }: Directory,
+  read: (client: Client) => Promise<Result>,
+  account: Account = service,
+): Promise<Result> {
   const client = new Client({ url, timeout: DEADLINE, connectTimeout: DEADLINE, tlsOptions: { ca: await readFile(caFile) } });
   try {
-    await client.bind(service.bindDn, service.password);
+    await client.bind(account.bindDn, account.password);
     return await read(client);
   } finally {
     await client.unbind();

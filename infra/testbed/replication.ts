@@ -1,11 +1,12 @@
 import { ADMINISTRATOR } from './content.ts';
 import type { Directory } from './directory.ts';
-import { lags } from './replication-state.ts';
+import { allowInbound, lags } from './replication-state.ts';
 import type { Site } from './site.ts';
 
 const TOOL_WITHIN = 30_000;
 const SETTLE_WITHIN = 60_000;
-// A connection to one that has been restarted is found broken once; two that have just started may have to wait for each other.
+// A connection to one that has been restarted is found broken once; two that have just started may have to wait for each other, and one
+// of them may keep a request for good.
 const ATTEMPTS = 4;
 
 class ReplicationPaused extends Error {}
@@ -13,7 +14,7 @@ class ReplicationPaused extends Error {}
 /** What tests and people do to the replication between the domain controllers of one domain. Left alone it takes a second or two. */
 export class Replication {
   readonly #site: Site;
-  readonly #all: readonly Directory[];
+  readonly #all: readonly [Directory, ...Directory[]];
 
   /** `all`: the first takes writes; a read-only one has its changes from there. */
   constructor(site: Site, all: readonly [Directory, ...Directory[]]) {
@@ -26,17 +27,14 @@ export class Replication {
     await this.#pull(to, from, '--sync-forced');
   }
 
-  /**
-   * None of those that take writes pulls anything by itself any more, over restarts too, until `resume`. A read-only one goes on
-   * following the first.
-   */
+  /** None pulls anything by itself any more, over restarts too, until `resume`. */
   async pause(): Promise<void> {
-    await this.#inbound('+');
+    await this.#inbound(false);
   }
 
   /** They pull again, first of all what they have missed: a notification that was refused is not sent again. */
   async resume(): Promise<void> {
-    await this.#inbound('-');
+    await this.#inbound(true);
     await this.settled();
   }
 
@@ -85,16 +83,23 @@ export class Replication {
         if (says(error, 'WERR_DS_DRA_SINK_DISABLED')) {
           throw new ReplicationPaused(`${to.name} lacks changes of ${from.name}, and its replication is paused`, { cause: error });
         }
-        if (attempt === ATTEMPTS || !says(error, 'DsReplicaSync failed')) {
+        if (attempt === ATTEMPTS || !(says(error, 'DsReplicaSync failed') || says(error, 'no answer within'))) {
           throw error;
         }
       }
     }
   }
 
-  async #inbound(sign: '+' | '-'): Promise<void> {
+  async #inbound(isAllowed: boolean): Promise<void> {
+    const option = `--dsa-option=${isAllowed ? '-' : '+'}DISABLE_INBOUND_REPL`;
     const writable = this.#all.filter(({ readOnly }) => !readOnly);
-    await Promise.all(writable.map((dc) => this.#drs(dc, 'options', this.#up(dc).hostName, `--dsa-option=${sign}DISABLE_INBOUND_REPL`)));
+    await Promise.all(writable.map((dc) => this.#drs(dc, 'options', this.#up(dc).hostName, option)));
+    const from = this.#all[0];
+    for (const dc of this.#all.filter(({ readOnly }) => readOnly)) {
+      // It takes no writes of its own: it has to hear of that one.
+      await allowInbound(this.#up(from), this.#up(dc), isAllowed);
+      await this.#drs(dc, 'replicate', dc.hostName, from.hostName, `CN=Configuration,${dc.namingContext}`, '--local');
+    }
   }
 
   async #drs(dc: Directory, ...args: string[]): Promise<void> {

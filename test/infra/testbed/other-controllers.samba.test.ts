@@ -62,6 +62,20 @@ describe('the read-only domain controller', () => {
     await bed.replication.settled();
     expect(await follower.find('settled')).toBeDefined();
   });
+
+  it('does not follow them while replication is paused, and does again', async () => {
+    await using one = await DirectoryAdmin.connect(bed.directory);
+    await bed.replication.pause();
+    await one.create({ sAMAccountName: 'paused' });
+    await using follower = await DirectoryAdmin.connect(bed.rodc, bed.rodc.service);
+    // Longer than it takes to pull otherwise.
+    await new Promise((resolve) => setTimeout(resolve, 5_000));
+    expect(await follower.find('paused')).toBeUndefined();
+    await bed.replication.resume();
+    expect(await follower.find('paused')).toBeDefined();
+    await one.create({ sAMAccountName: 'resumed' });
+    await eventually('it follows by itself again', async () => (await follower.find('resumed')) !== undefined, 30_000);
+  });
 });
 
 describe('the second forest', () => {
