@@ -27,8 +27,10 @@ export interface DirectorySource {
 export type Resume =
   | {
       readonly position: Position;
-      /** Why everything is compared all the same: other accounts or attributes are followed than up to there. No change is lost by that. */
+      /** Other accounts or attributes are followed than up to there: how they differ, where the position itself is good. */
       readonly changed?: string;
+      /** Why everything is compared all the same: the domain controller was never read, so that no position of it can have been lost. */
+      readonly unread?: string;
     }
   | {
       readonly position: undefined;

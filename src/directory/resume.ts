@@ -20,8 +20,8 @@ const EVERYBODY: Followed = { watched: USUAL, scope: '' };
 const DAY = 86_400_000;
 
 /**
- * Whether a stored position is good on this domain controller, and why everything has to be compared if it is not or if the settings
- * say to follow others than they did.
+ * Whether a stored position is good on this domain controller, and why everything has to be compared if it is not, if the settings
+ * say to follow others than they did, or if this domain controller was never read by uSNChanged.
  *
  * @param now milliseconds since 1970
  */
@@ -42,7 +42,9 @@ export function resumeFrom(
   const reason = ofAnotherMethod(stored, method) ?? ofAnotherBase(stored, method, followed) ?? notReplicated(stored, here, method);
   if (reason !== undefined) return { position: undefined, reason };
   const changed = changedSettings(stored, followed);
-  return changed === undefined ? { position: stored } : { position: stored, changed };
+  if (changed !== undefined) return { position: stored, changed };
+  const unread = neverRead(stored, here, method);
+  return unread === undefined ? { position: stored } : { position: stored, unread };
 }
 
 /** How far other domain controllers were read by uSNChanged, so that coming back to one of them is no start from nothing. */
@@ -75,9 +77,7 @@ function ofAnotherMethod(stored: Position, method: Method): string | undefined {
     if (stored.flags === method.flags) return undefined;
     return `the stored position was read with the DirSync flags ${stored.flags}, not ${method.flags}`;
   }
-  const base = decodeWatermarks(stored)?.base;
-  if (base === undefined) return 'the stored position cannot be understood';
-  return undefined;
+  return decodeWatermarks(stored)?.usns[stored.invocationId] === undefined ? 'the stored position cannot be understood' : undefined;
 }
 
 /** An earlier version did not know that a base is a scope. */
@@ -124,10 +124,15 @@ function wasRestored(stored: Position, { invocationId, dc }: DomainController): 
 }
 
 function notReplicated(stored: Position, { invocationId, dc, vector }: DomainController, { source }: Method): string | undefined {
-  if (source === 'usn')
-    return decodeWatermarks(stored)?.usns[invocationId] === undefined ? `${dc} was never read by uSNChanged before` : undefined;
+  if (source === 'usn') return undefined;
   if (stored.invocationId === invocationId || stored.invocationId in vector || invocationId in stored.seen) return undefined;
   return `${dc} is a domain controller that knows nothing of ${stored.dc}, where the stored position was read`;
+}
+
+/** Update sequence numbers are each domain controller's own. */
+function neverRead(stored: Position, { invocationId, dc }: DomainController, { source }: Method): string | undefined {
+  if (source !== 'usn' || decodeWatermarks(stored)?.usns[invocationId] !== undefined) return undefined;
+  return `${dc} was never read by uSNChanged before`;
 }
 
 /** Deletions of longer ago are forgotten. */

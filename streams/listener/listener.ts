@@ -218,7 +218,7 @@ async function beginning(session: DirectorySession, watched: Watched, log: Liste
     const { lossy = false, rolledBack = false, rebuilt = false } = resume;
     return lost(resume.reason, { lossy, forget: rolledBack ? [session.invocationId] : [], rebuilt });
   }
-  const { position, changed } = resume;
+  const { position, changed, unread } = resume;
   const { invocationId } = session;
   const recent = stillWatched([...recentOn(invocationId, position), ...recentFrom(invocationId, position)], session.attributes);
   if (recent.length > 0) {
@@ -235,7 +235,8 @@ async function beginning(session: DirectorySession, watched: Watched, log: Liste
     const reason = `the database of ${session.dc} was rolled back: it has given the number ${twice} to a second write`;
     return lost(reason, { lossy: true, forget: [session.invocationId] });
   }
-  return { position, loss: undefined, reason: changed };
+  if (changed !== undefined) return { ...lost(changed), position };
+  return { position, loss: undefined, reason: unread };
 }
 
 /** A log that is opened again and again must not lead to one try after the other: refused passwords lock an account out. */

@@ -3,7 +3,7 @@ import type { DirectorySession } from '../directory-source.ts';
 import { covers, joined, type Vector, without } from '../origin.ts';
 import { isReadWhole, type Position, recentBesides, type SeenWrite, shownBy } from '../position.ts';
 import type { GuidSet } from './guid-set.ts';
-import { type Learning, learning } from './learning.ts';
+import type { Learning } from './learning.ts';
 import type { Deletion, Taking } from './taking.ts';
 import type { DeletionLimit } from './withheld.ts';
 
@@ -72,16 +72,16 @@ export function modeOf(
 ): Read['mode'] {
   if (stored?.comparing !== undefined) return 'comparison';
   if (position === undefined || !isReadWhole(stored)) return 'baseline';
-  if (isReadOtherwise(position, session)) return 'comparison';
+  if (isUnread(session) && position.invocationId !== session.invocationId) return 'comparison';
   const { compared, served } = position;
   const isAsked = requests.some(({ kind, id }) => kind === 'compare' && !served.includes(id));
   const isDue = compareEvery > 0 && compared !== undefined && Date.now() - Date.parse(compared.at) >= compareEvery;
   return isAsked || isDue ? 'comparison' : 'changes';
 }
 
-/** Of others, or of other attributes, than the settings say now. */
-function isReadOtherwise({ scope, profile }: Position, session: DirectorySession): boolean {
-  return scope !== (session.scope?.text ?? '') || learning(profile, session.attributes) !== undefined;
+/** What is read there to the end makes a position of its own. */
+function isUnread({ resume }: DirectorySession): boolean {
+  return resume.position !== undefined && resume.unread !== undefined;
 }
 
 /** How many accounts that wait a position lists: it has to fit into one record of any log. */

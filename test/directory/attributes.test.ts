@@ -37,10 +37,9 @@ describe.each(['dirsync', 'usn'] as const)('an attribute that a setting names, b
     await expect.poll(() => log.positions.get(fake.directory.namingContext)?.profile).toEqual(['title', 'mail']);
     expect(log.known.identity(ann)).toMatchObject({ title: 'Clerk', mail: 'ann@example.test' });
     expect(notMarks()).toEqual([]);
-    expect(log.notices).toEqual([]);
-    expect(listening.reportsOf('connected')[0]?.fullRead).toBe(
-      'other attributes are watched: title from now on; no more displayName, givenName, sn',
-    );
+    const reason = 'other attributes are watched: title from now on; no more displayName, givenName, sn';
+    expect(log.notices).toMatchObject([{ kind: 'position-lost', reason }]);
+    expect(listening.reportsOf('connected')[0]?.fullRead).toBe(reason);
     const [changed] = await listening.events(async () => fake.directory.modify(ann, { title: 'Chief', sn: 'Lee' }));
     expect(changed).toMatchObject({
       kind: 'profile-updated',

@@ -173,3 +173,28 @@ describe('a read-only domain controller', () => {
     expect(pair.log.notices).toHaveLength(1);
   });
 });
+
+describe('by uSNChanged', () => {
+  it('the first read of another domain controller is a comparison, and nothing is called lost; from then on each goes on where it was read', async () => {
+    const listening = await (await pair.listener([pair.one], { source: 'usn' })).start();
+    await listening.stop();
+    pair.rename('anne');
+    const elsewhere = await (await pair.listener([pair.two], { source: 'usn' })).start();
+    expect(elsewhere.reportsOf('connected').map(({ fullRead }) => fullRead)).toEqual([
+      'dc2.corp.example.test was never read by uSNChanged before',
+    ]);
+    expect(await elsewhere.events(async () => pair.rename('annie'))).toMatchObject([{ kind: 'renamed', observed: { via: 'usn' } }]);
+    await elsewhere.stop();
+    pair.rename('ann');
+    const back = await (await pair.listener([pair.one], { source: 'usn' })).start();
+    expect(back.reportsOf('connected').map(({ fullRead }) => fullRead)).toEqual([undefined]);
+    const ofAnn = pair.log.events.filter(({ objectGUID }) => objectGUID === pair.ann);
+    expect(ofAnn.map(({ after, observed }) => [after?.sAMAccountName, observed.via])).toEqual([
+      ['anne', 'comparison'],
+      ['annie', 'usn'],
+      ['ann', 'usn'],
+    ]);
+    expect(pair.log.notices).toEqual([]);
+    expect(pair.log.known.identities).toEqual(pair.one.directory.identities());
+  });
+});

@@ -85,8 +85,7 @@ describe('says that the position is lost (SPEC rule 5)', () => {
     ['filter', { ...stored, filter: '(objectClass=person)' }],
     ['attributes', { ...stored, attributes: ['objectGUID'] }],
     ['flags 1', { ...stored, flags: 1 }],
-    ['never read by uSNChanged', { ...byUsn, dc: 'dc2.corp.example.test', invocationId: OTHER, cookie: marks({ [OTHER]: '70' }) }, knowing],
-    ['never read by uSNChanged', { ...byUsn, cookie: marks({}) }],
+    ['cannot be understood', { ...byUsn, cookie: marks({}) }],
     ['cannot be understood', { ...byUsn, cookie: 'AAAA' }],
     ['below OU=Staff', { ...byUsn, cookie: marks({ [INVOCATION_ID]: '1' }, `OU=Staff,${NC}`) }],
   ])('%s', (reason, position, at) => {
@@ -121,6 +120,12 @@ describe('says that the position is lost (SPEC rule 5)', () => {
   });
 });
 
+it('a domain controller that was never read by uSNChanged is compared with, and nothing is lost by that', () => {
+  const read = { ...byUsn, dc: 'dc2.corp.example.test', invocationId: OTHER, cookie: marks({ [OTHER]: '70' }) };
+  const unread = 'dc1.corp.example.test was never read by uSNChanged before';
+  expect(resume(read, knowing)).toEqual({ position: Position.parse(read), unread });
+});
+
 describe('other settings', () => {
   const following = (profile: string[], scope = '') =>
     resumeFrom(Position.parse(stored), here, DIRSYNC, NOW, { watched: watching(profile, { moves: scope !== '' }), scope });
@@ -153,7 +158,7 @@ describe('how far others were read by uSNChanged', () => {
   const elsewhere = (position: PositionInput) => watermarksElsewhere(Position.parse(position), here, USN, NOW);
 
   it('is kept when this one was never read, and when it was', () => {
-    expect(elsewhere({ ...byUsn, cookie: marks({ [OTHER]: '70' }) })).toEqual({ [OTHER]: '70' });
+    expect(elsewhere({ ...byUsn, invocationId: OTHER, cookie: marks({ [OTHER]: '70' }) })).toEqual({ [OTHER]: '70' });
     expect(elsewhere(byUsn)).toHaveProperty(OTHER, '70');
   });
 

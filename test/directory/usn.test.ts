@@ -207,7 +207,7 @@ describe('several domain controllers', () => {
     await withSession(
       otherDc,
       async (session) => {
-        expect(session.resume).toMatchObject({ reason: 'dc2.corp.example.test was never read by uSNChanged before' });
+        expect(session.resume).toMatchObject({ position: stored, unread: 'dc2.corp.example.test was never read by uSNChanged before' });
         await expect(session.read(stored).next()).rejects.toMatchObject({ failure: 'position' });
       },
       { stored },

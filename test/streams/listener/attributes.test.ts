@@ -84,7 +84,7 @@ describe('an additional attribute', () => {
       ['deleted', 5, []],
     ]);
     expect(w.log.events[1]).toMatchObject({ before: { title: 'New', mail: 'user4@example.test' }, after: { title: 'New' } });
-    expect(w.log.notices).toEqual([]);
+    expect(w.log.notices).toMatchObject([{ kind: 'position-lost', reason: 'other attributes are watched' }]);
     expect(w.reportsOf('connected').at(-1)?.fullRead).toBe('other attributes are watched');
     expect(w.reportsOf('read-progress').at(-1)).toMatchObject({ objects: 20, differences: 3, done: true });
     expect(w.log.known.identities).toEqual(w.directory.identities());

@@ -175,7 +175,7 @@ describe('with a scope', () => {
 });
 
 describe('another scope', () => {
-  test('leads to a comparison that tells who left and who came, and to no lost position', async () => {
+  test('is told, and leads to a comparison that tells who left and who came', async () => {
     const w = await started();
     w.directory.rename(account(5), 'x');
     w.directory.create({ sAMAccountName: 'new' });
@@ -193,7 +193,7 @@ describe('another scope', () => {
       ].toSorted(),
     );
     expect(new Set(w.log.events.map(({ observed }) => observed.via))).toEqual(new Set(['comparison']));
-    expect(w.log.notices).toEqual([]);
+    expect(w.log.notices).toMatchObject([{ kind: 'position-lost', reason: 'the scope was changed' }]);
     expect(w.reportsOf('connected').at(-1)?.fullRead).toBe('the scope was changed');
     expect(w.log.positions.get(w.source.namingContext)).toMatchObject({ scope: 'the last', held: {} });
     expectChains(w);
