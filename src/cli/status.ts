@@ -1,4 +1,5 @@
 import type { LogStatus } from '../../streams/change-log.ts';
+import { durationText } from '../../streams/duration.ts';
 import { isOpen } from '../../streams/repair.ts';
 import { storyOf } from '../runtime/narrator.ts';
 import { printable } from '../runtime/printable.ts';
@@ -66,10 +67,5 @@ export function describeAsJson(status: LogStatus): string {
 }
 
 function ago(time: string): string {
-  const seconds = Math.max(0, Math.round((Date.now() - Date.parse(time)) / 1000));
-  return seconds < 120
-    ? `${seconds} s ago`
-    : seconds < 7200
-      ? `${Math.round(seconds / 60)} min ago`
-      : `${Math.round(seconds / 3600)} h ago`;
+  return `${durationText(Math.max(0, Date.now() - Date.parse(time)))} ago`;
 }

@@ -1,4 +1,5 @@
 import { DirectoryError, type DirectoryFailure } from '../../streams/directory-source.ts';
+import { durationText } from '../../streams/duration.ts';
 import { covers, coversAll, type Vector } from '../../streams/origin.ts';
 import type { Position } from '../../streams/position.ts';
 import type { MethodSettings } from './method.ts';
@@ -61,7 +62,7 @@ export function checkLag(here: DomainController, stored: Position | undefined, m
       throw new LastResort(here.dc, `it is behind: it has never heard of what was written on ${elsewhere}`, Number.POSITIVE_INFINITY);
     const lag = now - (lastHeard.get(invocationId) ?? now);
     if (lag > maxLag)
-      throw new LastResort(here.dc, `it is behind: it last heard ${inWords(lag)} ago of what is written on ${elsewhere}`, lag);
+      throw new LastResort(here.dc, `it is behind: it last heard ${durationText(lag)} ago of what is written on ${elsewhere}`, lag);
   }
 }
 
@@ -78,8 +79,4 @@ export function checkCovers(here: DomainController, seen: Vector): void {
 /** Where the account may not see the vector, nothing is there but what was written here. */
 function showsVector({ vector, replication }: DomainController): boolean {
   return Object.keys(vector).length > (replication.isReadOnly ? 0 : 1);
-}
-
-function inWords(milliseconds: number): string {
-  return milliseconds < 120_000 ? `${Math.round(milliseconds / 1_000)} s` : `${Math.round(milliseconds / 60_000)} min`;
 }

@@ -1,5 +1,6 @@
 import { type ChangeEvent, eventId } from '../../streams/change.ts';
 import { DirectoryError } from '../../streams/directory-source.ts';
+import { durationText } from '../../streams/duration.ts';
 import { domainName, type Identity } from '../../streams/identity.ts';
 import type { ListenerReport } from '../../streams/listener/listener.ts';
 import type { Repair } from '../../streams/repair.ts';
@@ -126,7 +127,7 @@ export class Narrator {
   #waiting({ on, error, milliseconds }: { on: string; error: Error; milliseconds: number }): void {
     const level = error instanceof ParkingError ? 'error' : 'warn';
     const what = error.message.startsWith(`${on}: `) ? error.message : `${on}: ${error.message}`;
-    this.#log[level]({ error, milliseconds }, `${what}; trying again in ${readable(milliseconds)}`);
+    this.#log[level]({ error, milliseconds }, `${what}; trying again in ${durationText(milliseconds)}`);
   }
 
   #event(event: ChangeEvent): void {
@@ -186,14 +187,6 @@ export function storyOf(event: ChangeEvent): string {
 function nameOf(identity: Identity | null): string {
   if (identity === null) return 'nobody';
   return identity.displayName === undefined ? domainName(identity) : `${domainName(identity)} (${identity.displayName})`;
-}
-
-function readable(milliseconds: number): string {
-  return milliseconds < 1_000
-    ? `${milliseconds} ms`
-    : milliseconds < 120_000
-      ? `${Math.round(milliseconds / 1000)} s`
-      : `${Math.round(milliseconds / 60_000)} min`;
 }
 
 function sharingOf({ formerHolder, sharedWith }: ChangeEvent): string {

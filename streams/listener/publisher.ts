@@ -1,5 +1,6 @@
 import type { ListenerLog, ListenerRequest } from '../change-log.ts';
 import type { DirectorySession } from '../directory-source.ts';
+import { durationText } from '../duration.ts';
 import type { Observation } from '../observation.ts';
 import { joined, type Vector, without } from '../origin.ts';
 import { begun, isNews, lastOf, type Position, recentOn, type SeenWrite } from '../position.ts';
@@ -257,7 +258,7 @@ export class Publisher {
     const isWaitedFor = lackingSince === undefined || !isPast(lackingSince, maxLag);
     if (this.#read.mode !== 'changes' || isWaitedFor || lacking(position, told).length === 0) return undefined;
     return {
-      reason: `${dc} has not heard for ${Math.round(maxLag / 60_000)} min of everything that was seen on another domain controller: it may be lost`,
+      reason: `${dc} has not heard for ${durationText(maxLag)} of everything that was seen on another domain controller: it may be lost`,
       lossy: true,
       forget: lacking(position, seen),
       rebuilt: false,
