@@ -47,6 +47,10 @@ export const Position = z.object({
   told: Vector.default({}),
   /** Since when the domain controller lacks something of `seen`. */
   lackingSince: z.iso.datetime().optional(),
+  /** Why accounts were set aside when they were looked at last, by objectGUID; as many as can be listed. */
+  setAside: z.record(z.guid(), z.string()).default({}),
+  /** Preferred domain controllers that were not taken when this one was connected to. */
+  passedOver: z.array(z.object({ dc: z.string(), reason: z.string() })).default([]),
   /** When the read ended, ISO 8601. */
   readAt: z.string().default(''),
   /** When everything was read last and what came of it; of the first read nothing is told. */
@@ -77,8 +81,8 @@ export function isReadWhole(position: Pick<Position, 'cookie'> | undefined): boo
 
 /** What somebody waits for, or must not be forgotten. */
 export function isNews(position: Position, stored: Position): boolean {
-  const digest = ({ held, served, withheld, comparing }: Position) =>
-    JSON.stringify([Object.keys(held).sort(), served, withheld?.digest, comparing]);
+  const digest = ({ held, setAside, passedOver, served, withheld, comparing }: Position) =>
+    JSON.stringify([Object.keys(held).sort(), Object.keys(setAside).sort(), passedOver, served, withheld?.digest, comparing]);
   return position.dc !== stored.dc || digest(position) !== digest(stored);
 }
 

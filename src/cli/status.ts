@@ -38,13 +38,14 @@ export function describeStatus(status: LogStatus, log: string, positionEvery: nu
 }
 
 function describePosition(position: LogStatus['positions'][number], positionEvery: number): string[] {
-  const { namingContext, dc, time, scope, comparing, withheld, compared, held } = position;
+  const { namingContext, dc, time, scope, comparing, withheld, compared, held, setAside, passedOver } = position;
   const lines = [`Listener    ${namingContext} on ${dc}, stood there ${ago(time)}`];
   // One that compares, or may not go on, stores none.
   const isStored = comparing === undefined && withheld === undefined;
   if (isStored && Date.now() - Date.parse(time) > LATE * positionEvery) {
     lines.push('            nothing has been read since: no listener is at work, or it reaches no domain controller; its log says which');
   }
+  for (const { dc: other, reason } of passedOver) lines.push(`            not on ${other}, when it connected: ${reason}`);
   if (scope !== '') lines.push(`            follows accounts ${scope}`);
   if (comparing !== undefined) lines.push(`            its position is lost (${comparing.reason}): everything is being compared`);
   if (withheld !== undefined) {
@@ -56,6 +57,7 @@ function describePosition(position: LogStatus['positions'][number], positionEver
     lines.push(
       `            accounts that wait until ${dc} has caught up with what was seen elsewhere, or turn up in another domain: ${waiting}`,
     );
+  for (const [objectGUID, reason] of Object.entries(setAside)) lines.push(`            set aside ${objectGUID}: ${reason}`);
   if (compared !== undefined) lines.push(`            everything was read last ${ago(compared.at)}, ${compared.objects} objects`);
   return lines;
 }

@@ -15,7 +15,7 @@ import type { Neighbours } from './neighbours.ts';
 import { isPast, type Loss, lacking, modeOf, type PublisherSettings, positionAfter, type Read } from './read.ts';
 import { crossings, ScopeWatch, unread } from './scope.ts';
 import type { Shown } from './settle.ts';
-import { deletionDrafts, isOfAnother, type Taking, take } from './taking.ts';
+import { deletionDrafts, isOfAnother, type Taken, type Taking, take } from './taking.ts';
 import { isAccepted, Withholding } from './withholding.ts';
 
 /** Milliseconds between two looks at accounts that wait for their domain controller to catch up. */
@@ -140,6 +140,7 @@ export class Publisher {
       found: new GuidSet(),
       deletions: new Map(),
       waiting: new Set(),
+      setAside: new Map(mode === 'changes' ? Object.entries(this.#before?.setAside ?? {}) : []),
       requests: mine,
       began: performance.now(),
       members: undefined,
@@ -198,15 +199,21 @@ export class Publisher {
       if (read.mode === 'comparison') read.found.add(objectGUID);
       read.deletions.delete(objectGUID);
       read.waiting.delete(objectGUID);
+      read.setAside.delete(objectGUID);
     }
     for (const deletion of taken.deletions) read.deletions.set(deletion.objectGUID, deletion);
     for (const objectGUID of taken.waiting) read.waiting.add(objectGUID);
-    for (const about of taken.setAside) reports.push({ type: 'set-aside', ...about });
+    for (const about of taken.setAside) this.#setAside(about, reports);
     read.differences += taken.draft.changes.length;
     read.repeated += taken.repeated;
     for (const { origin } of taken.writes) read.told = joined(read.told, { [origin.invocationId]: origin.usn });
     this.#writes = lastOf([...this.#writes, ...taken.writes]);
     return taken.draft;
+  }
+
+  #setAside(about: Taken['setAside'][number], reports: ListenerReport[]): void {
+    this.#read.setAside.set(about.objectGUID, about.reason);
+    reports.push({ type: 'set-aside', ...about });
   }
 
   async #finish(position: Position, draft: Draft, signal: AbortSignal): Promise<ListenerReport[]> {
@@ -276,7 +283,7 @@ export class Publisher {
       // Other settings hold for those as well of whom nothing is shown.
       draft = await this.#take([...present, ...unread(absent.map(({ objectGUID }) => objectGUID))], reports, signal, { shown });
       for (const { objectGUID, isBehind, isRefused, observed } of absent) {
-        if (!read.lossy || isRefused) reports.push({ type: 'set-aside', objectGUID, dn: '', reason: OUT_OF_SIGHT });
+        if (!read.lossy || isRefused) this.#setAside({ objectGUID, dn: '', reason: OUT_OF_SIGHT }, reports);
         else if (isBehind && !read.rebuilt) read.waiting.add(objectGUID);
         else read.deletions.set(objectGUID, { objectGUID, observed });
       }
@@ -374,7 +381,8 @@ export class Publisher {
   }
 
   #after(position: Position): Position {
-    return positionAfter(position, this.#read, this.#before, this.#writes, this.#settings.maxLag);
+    const after = positionAfter(position, this.#read, this.#before, this.#writes, this.#settings.maxLag);
+    return { ...after, passedOver: [...this.#session.passedOver] };
   }
 
   async #append(draft: Draft, position: Position | undefined, namingContext = this.#session.namingContext): Promise<ListenerReport[]> {

@@ -46,6 +46,8 @@ export interface Read {
   readonly found: GuidSet;
   readonly deletions: Map<string, Deletion>;
   readonly waiting: Set<string>;
+  /** Who was not understood or is out of sight, and why; in a read of changes also from before. */
+  readonly setAside: Map<string, string>;
   readonly requests: readonly ListenerRequest[];
   readonly began: number;
   /** Who is in scope, where it goes through everything: as it was when it began. */
@@ -87,6 +89,8 @@ function isUnread({ resume }: DirectorySession): boolean {
 /** How many accounts that wait a position lists: it has to fit into one record of any log. */
 const MOST_HELD = 5_000;
 
+const MOST_SET_ASIDE = 100;
+
 const TOO_MANY_HELD = `more than ${MOST_HELD} accounts wait for their domain controller to catch up`;
 
 /** Databases of which the domain controller lacks something; none where it does not say what it has. */
@@ -107,7 +111,7 @@ export function positionAfter(
   writes: readonly SeenWrite[],
   maxLag: number,
 ): Position {
-  const { mode, seen, waiting, requests, lookedAgain, objects, differences } = read;
+  const { mode, seen, waiting, setAside, deletions, requests, lookedAgain, objects, differences } = read;
   const now = new Date().toISOString();
   // Those first that have waited before.
   const held = Object.keys(before?.held ?? {}).filter((objectGUID) => !lookedAgain || waiting.has(objectGUID));
@@ -133,6 +137,7 @@ export function positionAfter(
       heldSince: before?.heldSince ?? now,
       comparing: { reason: TOO_MANY_HELD, lossy: read.lossy, ...(read.rebuilt && { rebuilt: true }) },
     }),
+    setAside: Object.fromEntries([...setAside].filter(([objectGUID]) => !deletions.has(objectGUID)).slice(0, MOST_SET_ASIDE)),
     told: mayBeLost,
     ...(since !== undefined && !isOver && { lackingSince: since }),
     // A position of an earlier version does not say when everything was read.

@@ -33,7 +33,8 @@ export class Appender implements AsyncDisposable {
   constructor(program: Program) {
     const script = fileURLToPath(new URL('appender.ts', import.meta.url));
     this.#child = spawn(process.execPath, [script, JSON.stringify(program)], { stdio: ['ignore', 'pipe', 'pipe'] });
-    this.#exited = once(this.#child, 'exit');
+    // Only then everything that it said has been read.
+    this.#exited = once(this.#child, 'close');
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#listening = promise;
     promise.catch(() => {});

@@ -31,6 +31,13 @@ test('of one that does not it is said what that means', () => {
   expect(told(4 * MINUTE)).toContain(NOTHING_READ);
 });
 
+test('who was set aside is told, and which domain controllers were not taken', () => {
+  const setAside = { '0a1b2c3d-0000-4000-8000-000000000001': 'it has no sAMAccountName' };
+  const lines = told(0, { setAside, passedOver: [{ dc: 'dc0', reason: 'it is read-only' }] });
+  expect(lines).toContain('set aside 0a1b2c3d-0000-4000-8000-000000000001: it has no sAMAccountName');
+  expect(lines).toContain('not on dc0, when it connected: it is read-only');
+});
+
 test('but not where it compares everything, or waits for a person', () => {
   expect(told(4 * MINUTE, { comparing: { reason: 'restored', lossy: false } })).not.toContain(NOTHING_READ);
   const withheld = { deletions: 60, known: 100, since: new Date().toISOString(), digest: 'x' };

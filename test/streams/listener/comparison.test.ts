@@ -64,8 +64,10 @@ describe('a comparison', () => {
     expect(w.kinds()).toEqual([]);
     expect(w.reportsOf('set-aside')).toMatchObject([{ objectGUID: guid('account', 1), reason: expect.stringContaining('out of sight') }]);
     expect(w.log.known.identities.has(guid('account', 1))).toBe(true);
+    expect(w.stored()?.setAside).toEqual({ [guid('account', 1)]: expect.stringContaining('out of sight') });
     await w.lose('away for longer than tombstones live', true);
     expect(w.kinds()).toEqual(['deleted']);
+    expect(w.stored()?.setAside).toEqual({});
     expectExact(w);
   });
 
