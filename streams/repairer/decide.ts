@@ -14,8 +14,8 @@ export interface Situation {
   readonly holder: SystemUser | undefined;
   /** A record on a parking account that exchanges a name with this one, and has not waited in vain for the server to hear of it. */
   readonly exchanging: Repair | undefined;
-  /** Whether a server that has not heard of the change would map the record to the account that had the name before, in silence. */
-  readonly unheard: boolean;
+  /** objectGUID of an account that had the name before, to which a server that has not heard of the change would map the record in silence. */
+  readonly unheard: string | undefined;
   /** Another repair that can go on, whose record shows the name that this one is to get. */
   readonly inFront: Repair | undefined;
   /** Another account that has the name that this one is to get. */
@@ -115,8 +115,8 @@ function mayBegin(
   if (inFront !== undefined) {
     return { step: 'wait', reason: 'name-in-use', message: `${to} is shown by ${inFront.systemuserid}, which is to get ${inFront.to}` };
   }
-  if (unheard) {
-    const message = `${to} was the name of ${repair.formerHolder}: a server that has not heard of the change yet would take that account`;
+  if (unheard !== undefined) {
+    const message = `${to} was the name of ${unheard}: a server that has not heard of the change yet would take that account`;
     return { step: 'wait', reason: 'not-in-directory-yet', message };
   }
   if (withheld === 'dry-run') {

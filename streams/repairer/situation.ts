@@ -14,7 +14,7 @@ const LAG_MILLISECONDS = { usual: 3_600_000, doubtful: 300_000 };
 
 /** What is known besides the records. */
 interface Place {
-  readonly log: Pick<RepairerLog, 'identity' | 'holder' | 'link' | 'linkOfRecord'>;
+  readonly log: Pick<RepairerLog, 'identity' | 'holder' | 'formerHolders' | 'link' | 'linkOfRecord'>;
   /** systemuserid of the service's own record. */
   readonly own: string;
   readonly doNotTouch: DoNotTouch;
@@ -39,7 +39,7 @@ interface Place {
  * @param records those found by systemuserid and by the names that matter
  */
 export function situationOf(repair: Repair, target: string, records: readonly SystemUser[], place: Place): Situation {
-  const { log, own, parked, parkingAccount, withheld } = place;
+  const { log, own, parkingAccount, withheld } = place;
   const record = records.find((found) => found.systemuserid === repair.systemuserid);
   const holder = records.find(
     (found) =>
@@ -55,8 +55,8 @@ export function situationOf(repair: Repair, target: string, records: readonly Sy
     sharing: sharing !== undefined && sameName(domainName(sharing), target) ? sharing : undefined,
     own,
     holder,
-    unheard: mayBeUnheard(repair, place),
-    exchanging: record && exchanging(repair, record.domainname, target, parked),
+    unheard: unheard(repair, target, place),
+    exchanging: record && exchanging(repair, record.domainname, target, place),
     inFront: standsInFront(repair, target, place.showing, place.targetOf),
     untouched: record && whyNotTouched(record, [repair.from, log.linkOfRecord(record.systemuserid)?.domainname ?? ''], place.doNotTouch),
     withheld,
@@ -67,9 +67,10 @@ export function situationOf(repair: Repair, target: string, records: readonly Sy
   };
 }
 
-/** A parked record that exchanges a name with this one. */
-function exchanging(repair: Repair, shown: string, target: string, parked: readonly Repair[]): Repair | undefined {
+/** A parked record that exchanges a name with this one: by what they show and are to get, or by who had these names before. */
+function exchanging(repair: Repair, shown: string, target: string, { log, parked, targetOf }: Place): Repair | undefined {
   const lag = repair.doubtful ? LAG_MILLISECONDS.doubtful : LAG_MILLISECONDS.usual;
+  const former = formerHolders(repair, target, log);
   return parked.find(
     (other) =>
       other.systemuserid !== repair.systemuserid &&
@@ -77,8 +78,8 @@ function exchanging(repair: Repair, shown: string, target: string, parked: reado
       !hasWaitedInVain(other, lag) &&
       (sameName(other.from, target) ||
         sameName(other.to, shown) ||
-        other.objectGUID === repair.formerHolder ||
-        other.formerHolder === repair.objectGUID),
+        former.includes(other.objectGUID) ||
+        formerHolders(other, targetOf(other), log).includes(repair.objectGUID)),
   );
 }
 
@@ -92,13 +93,24 @@ function hasWaitedInVain({ reason, times }: Repair, lag: number): boolean {
 
 /**
  * A server that has not heard of the change takes the name for the account that had it before. It refuses that while the account is on
- * a record; one that is on none, or on this very record, it would map in silence.
+ * a record; one that is on none, or on this very record, it would map in silence: that one is returned.
  */
-function mayBeUnheard({ systemuserid, from, formerHolder, times: { target } }: Repair, { log, nameLag }: Place): boolean {
+function unheard(repair: Repair, to: string, { log, nameLag }: Place): string | undefined {
+  const { systemuserid, from, times } = repair;
   // A record that shows a UPN gets another one, whoever had the account's name before.
-  if (formerHolder == null || target === undefined || isUpn(from)) return false;
-  if (Date.now() - Date.parse(target) >= nameLag) return false;
-  return (log.link(formerHolder)?.systemuserid ?? systemuserid) === systemuserid;
+  if (times.target === undefined || isUpn(from)) return undefined;
+  if (Date.now() - Date.parse(times.target) >= nameLag) return undefined;
+  return formerHolders(repair, to, log).find((objectGUID) => (log.link(objectGUID)?.systemuserid ?? systemuserid) === systemuserid);
+}
+
+/**
+ * The accounts for which a server may take a name that is to be given. Not only the last one before: when a name goes from hand to hand
+ * within a short time, the server may have heard of any of them last.
+ */
+function formerHolders({ objectGUID, formerHolder }: Repair, name: string, log: Place['log']): string[] {
+  const { domain, sAMAccountName } = domainNameParts(name);
+  const known = log.formerHolders(domain, sAMAccountName);
+  return [...(formerHolder == null ? [] : [formerHolder]), ...known].filter((former) => former !== objectGUID);
 }
 
 /** The record shows a name that neither it nor its account is known to have had, and that is somebody else's. */

@@ -94,11 +94,16 @@ export class MemoryCustomerEngagement {
     return record;
   }
 
-  /** From now on the server's own domain controller hears of nothing new, until it catches up. */
-  lag(): void {
-    this.#view = new Map(
-      this.#directory.guids().map((objectGUID) => [this.#directory.nameOf(objectGUID)?.toLowerCase() ?? '', objectGUID]),
-    );
+  /**
+   * From now on the server's own domain controller hears of nothing new, until it catches up.
+   *
+   * @param remembered names that it still takes for accounts which have others already, and the objectGUIDs of these
+   */
+  lag(remembered: Readonly<Record<string, string>> = {}): void {
+    this.#view = new Map([
+      ...this.#directory.guids().map((objectGUID) => [this.#directory.nameOf(objectGUID)?.toLowerCase() ?? '', objectGUID] as const),
+      ...Object.entries(remembered),
+    ]);
   }
 
   catchUp(): void {

@@ -66,7 +66,7 @@ function situation(shows: Shows, account: Account, obstacle: Obstacle, told = aR
     exchanging: obstacle === 'exchanging record' ? aRepair({ systemuserid: guid('record', 3) }) : undefined,
     sharing:
       obstacle === 'another account' ? { objectGUID: guid('account', 2), domain: 'CORP', sAMAccountName: 'Ann', enabled: true } : undefined,
-    unheard: obstacle === 'former holder',
+    unheard: obstacle === 'former holder' ? guid('account', 9) : undefined,
     inFront: undefined,
     untouched: undefined,
     withheld: undefined,

@@ -187,6 +187,45 @@ describe('several repairs', () => {
     },
   );
 
+  test('a name that went from hand to hand is not given while a record of any of those is parked', async () => {
+    const world = await started();
+    world.rename(1, 'x');
+    await passed(MINUTE);
+    expect(world.shown(1)).toBe('CORP\\x');
+    world.ce.lag({ user1: guid('account', 1) });
+    world.rename(1, 'y');
+    await passed(SECOND);
+    expect(world.isParked(world.shown(1))).toBe(true);
+    world.rename(2, 'user1');
+    world.rename(2, 'user2');
+    world.rename(3, 'user1');
+    await passed(MINUTE);
+    expect(world.repair(3)).toMatchObject({ state: 'waiting', reason: 'names-exchanged' });
+    world.ce.catchUp();
+    await passed(20 * MINUTE);
+    world.expectRight();
+  });
+
+  test('no record is parked while a name that its account had is about to be given to another one', async () => {
+    const world = await started();
+    world.rename(1, 'x');
+    await passed(MINUTE);
+    world.ce.fate = (call) => (isNaming(call) && call.systemuserid === guid('record', 3) ? 'transient' : 'ok');
+    world.rename(2, 'user1');
+    world.rename(2, 'user2');
+    world.rename(3, 'user1');
+    await passed(SECOND);
+    expect(world.isParked(world.shown(3))).toBe(true);
+    world.ce.lag({ user1: guid('account', 1) });
+    world.rename(1, 'y');
+    await passed(SECOND);
+    expect(world.shown(1)).toBe('CORP\\x');
+    world.ce.fate = () => 'ok';
+    world.ce.catchUp();
+    await passed(20 * MINUTE);
+    world.expectRight();
+  });
+
   test('a name that the server does not know yet blocks one person and delays nobody', async () => {
     const world = await started({ users: 12, parking: 2 });
     world.ce.lag();
