@@ -15,8 +15,10 @@ export async function writeUser(organization: Organization, exchange: Exchange, 
   if (exchange.headers['if-match'] === undefined && exchange.headers['if-none-match'] === undefined)
     exchange.defect('write-without-if-match', 'A PATCH without If-Match creates a user when the record does not exist.');
   const { domainname } = changes;
-  // Before the look-up, so that what is refused anyway costs none; and after it, since the record may have changed meanwhile.
+  // Before the look-up, so that what is refused anyway costs none; and after it, since the record may have changed meanwhile, which
+  // makes no caller careless.
   const needsName = check(organization, exchange, id, changes);
+  if (!needsName && 'domainname' in changes) exchange.defect('write-without-effect', `The record shows ${changes.domainname} already.`);
   const account = needsName && typeof domainname === 'string' ? await resolve(organization, domainname) : undefined;
   const stillNeedsName = needsName && check(organization, exchange, id, changes);
   const { record, created } = store(organization, id, changes, stillNeedsName ? account : undefined);
@@ -41,9 +43,7 @@ function check(organization: Organization, exchange: Exchange, id: string, chang
   if (special !== undefined) throw fault(special);
   if (!('domainname' in changes)) return false;
   if (typeof changes.domainname !== 'string' || changes.domainname === '') throw fault('missingDomainName');
-  if (changes.domainname.toLowerCase() !== domainNameOf(record).toLowerCase()) return true;
-  exchange.defect('write-without-effect', `The record shows ${domainNameOf(record)} already.`);
-  return false;
+  return changes.domainname.toLowerCase() !== domainNameOf(record).toLowerCase();
 }
 
 function checkVersion(organization: Organization, record: UserRecord, ifMatch: string): void {
