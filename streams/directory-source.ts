@@ -22,6 +22,8 @@ export interface DirectorySource {
    *   would refuse too until the account is locked out, nor after a refused position, without which this one can be read
    */
   failed(error: DirectoryError): boolean;
+  /** Whether the password is another one by now than the one that was refused: then to try it locks nobody out. */
+  hasOtherPassword(): Promise<boolean>;
 }
 
 export type Resume =

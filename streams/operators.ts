@@ -9,8 +9,10 @@ import {
   ignoreElements,
   map,
   merge,
+  NEVER,
   type Observable,
   of,
+  race,
   retry,
   Subject,
   take,
@@ -106,8 +108,10 @@ export function sideBySide<T>(start: (stop: AbortSignal) => readonly Observable<
   });
 }
 
-/** How long to wait before the next try, and what to tell about it. Undefined: the error is final. */
-export type RetryPlan<T> = (error: unknown) => { readonly milliseconds: number; readonly report: T } | undefined;
+/** How long to wait before the next try, what ends the wait sooner, and what to tell about it. Undefined: the error is final. */
+export type RetryPlan<T> = (
+  error: unknown,
+) => { readonly milliseconds: number; readonly sooner?: Observable<unknown>; readonly report: T } | undefined;
 
 /** Subscribes again after an error for which there is a plan, and reports each wait. Completes when the signal aborts during a wait. */
 export function retryWithReports<T>(source: Observable<T>, plan: RetryPlan<T>, signal: AbortSignal): Observable<T> {
@@ -118,7 +122,7 @@ export function retryWithReports<T>(source: Observable<T>, plan: RetryPlan<T>, s
       const planned = plan(error);
       if (planned === undefined) return throwError(() => error);
       waits.next(planned.report);
-      return timer(planned.milliseconds).pipe(takeUntil(aborted(signal)));
+      return race(timer(planned.milliseconds), planned.sooner ?? NEVER).pipe(take(1), takeUntil(aborted(signal)));
     };
     return merge(
       waits,

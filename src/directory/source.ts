@@ -92,6 +92,7 @@ class LdapDirectorySource implements DirectorySource {
   readonly #methods: Methods;
   readonly #controllers: DomainControllerNames;
   #candidates: readonly Candidate[] = [];
+  #refusedPassword: string | undefined;
   /** Of the last session, until that is told to have failed. */
   #inUse: Candidate | undefined;
   /** Of the domain that is listened to, once that is known. */
@@ -133,7 +134,11 @@ class LdapDirectorySource implements DirectorySource {
         const session = await this.#start(checked, connect, stored, [...tried, ...putOff]);
         return { ...checked, candidate, asLastResort, session };
       });
-    const taken = await choose(order, take, (candidate, error) => this.#standing.failed(candidate, error), signal);
+    const onRefused = (candidate: Candidate, error: DirectoryError) => {
+      this.#standing.failed(candidate, error);
+      if (error.failure === 'credentials') this.#refusedPassword = access.credentials.password;
+    };
+    const taken = await choose(order, take, onRefused, signal);
     this.#inUse = taken.candidate;
     this.#namingContext ??= taken.here.namingContext;
     this.#standing.taken(taken.candidate);
@@ -149,6 +154,15 @@ class LdapDirectorySource implements DirectorySource {
     if (candidate === undefined || error.failure === 'credentials' || error.failure === 'position') return false;
     this.#standing.failed(candidate, error);
     return this.#candidates.some((each) => this.#standing.failure(each) === undefined);
+  }
+
+  async hasOtherPassword(): Promise<boolean> {
+    try {
+      return (await this.#settings.password()) !== this.#refusedPassword;
+    } catch {
+      // Such as a file that is being replaced.
+      return false;
+    }
   }
 
   async #access(): Promise<Access> {

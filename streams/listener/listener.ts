@@ -1,4 +1,21 @@
-import { concat, concatMap, defer, EMPTY, finalize, ignoreElements, type Observable, of, takeUntil, timer } from 'rxjs';
+import {
+  concat,
+  concatMap,
+  defer,
+  EMPTY,
+  exhaustMap,
+  filter,
+  finalize,
+  ignoreElements,
+  interval,
+  NEVER,
+  type Observable,
+  of,
+  race,
+  take,
+  takeUntil,
+  timer,
+} from 'rxjs';
 import { backoff } from '../backoff.ts';
 import type { ChangeEvent } from '../change.ts';
 import { type ChangeLog, FencedError, type ListenerLog, LogError } from '../change-log.ts';
@@ -53,6 +70,9 @@ export type ListenerReport =
 
 /** Milliseconds before a refused password is tried again: each try counts towards a lock-out. */
 const REFUSED_PASSWORD_DELAY = 900_000;
+
+/** Milliseconds between two looks whether there is another one by now. */
+const OTHER_PASSWORD_EVERY = 5_000;
 
 /** First and longest delay in milliseconds before a directory is tried again. */
 const DELAYS: Record<Exclude<DirectoryFailure, 'credentials' | 'preferred'>, { first: number; longest: number }> = {
@@ -183,7 +203,7 @@ function watch(
       watched.failures += 1;
       const milliseconds = error.failure === 'credentials' ? REFUSED_PASSWORD_DELAY : backoff(watched.failures, DELAYS[error.failure]);
       watched.pause = { error, until: performance.now() + milliseconds };
-      return waiting(source.name, error, milliseconds);
+      return { ...waiting(source.name, error, milliseconds), sooner: otherPassword(watched) };
     },
     signal,
   );
@@ -240,11 +260,21 @@ async function beginning(session: DirectorySession, watched: Watched, log: Liste
 }
 
 /** A log that is opened again and again must not lead to one try after the other: refused passwords lock an account out. */
-function restOfPause({ source, pause }: Watched, signal: AbortSignal): Observable<ListenerReport> {
+function restOfPause(watched: Watched, signal: AbortSignal): Observable<ListenerReport> {
+  const { source, pause } = watched;
   const milliseconds = Math.ceil((pause?.until ?? 0) - performance.now());
   if (pause === undefined || milliseconds <= 0) return EMPTY;
-  const rest = timer(milliseconds).pipe(ignoreElements(), takeUntil(aborted(signal)));
+  const rest = race(timer(milliseconds), otherPassword(watched)).pipe(take(1), ignoreElements(), takeUntil(aborted(signal)));
   return concat(of(waiting(source.name, pause.error, milliseconds).report), rest);
+}
+
+/** Emits once a password that was refused has been replaced; never where it was something else that failed. */
+function otherPassword({ source, pause }: Watched): Observable<unknown> {
+  if (!(pause?.error instanceof DirectoryError) || pause.error.failure !== 'credentials') return NEVER;
+  return interval(OTHER_PASSWORD_EVERY).pipe(
+    exhaustMap(() => source.hasOtherPassword()),
+    filter((isOther) => isOther),
+  );
 }
 
 /** Two sources that compare with the same known identities would each report every change. */

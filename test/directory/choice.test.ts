@@ -114,6 +114,17 @@ describe('the choice of a domain controller', () => {
     expect(one.logons).toBe(1);
   });
 
+  it('knows whether a refused password has been replaced since', async () => {
+    await using one = await ScriptedDc.start(1);
+    one.refuse(49);
+    let password = 'old';
+    const dcs = source([one], { password: () => password });
+    await expect(dcs.open(nothingStored, NEVER)).rejects.toMatchObject({ failure: 'credentials' });
+    expect(await dcs.hasOtherPassword()).toBe(false);
+    password = 'new';
+    expect(await dcs.hasOtherPassword()).toBe(true);
+  });
+
   it('ends when it is given up', async () => {
     await using one = await ScriptedDc.start(1);
     await using two = await ScriptedDc.start(2);

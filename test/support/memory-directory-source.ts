@@ -46,6 +46,8 @@ export class MemoryDirectorySource implements DirectorySource {
   pageSize = 2;
   /** Every so many pages the directory gives a position in the middle of a read; 0: never. */
   positionEvery = 0;
+  /** Whether the password that was refused has been replaced. */
+  otherPassword = false;
   /** What `resume` says of every stored position, if it is not good. */
   resumeRefused: string | { readonly reason: string; readonly lossy?: boolean; readonly rolledBack?: boolean } | undefined;
   /** What is watched besides what always is. */
@@ -126,6 +128,10 @@ export class MemoryDirectorySource implements DirectorySource {
   failed(error: DirectoryError): boolean {
     this.failures.push(error);
     return false;
+  }
+
+  async hasOtherPassword(): Promise<boolean> {
+    return this.otherPassword;
   }
 
   /** Breaks the connection: everything of the session fails from now on. */

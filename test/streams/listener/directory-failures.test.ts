@@ -185,6 +185,23 @@ describe('failures of the directory', () => {
     expect(source.opened).toBe(3);
   });
 
+  test('SPEC rule 10: a refused password is not waited for once it has been replaced', async () => {
+    const { source, start, reportsOf } = world();
+    source.interference = {
+      open: () => {
+        if (!source.otherPassword) throw new DirectoryError('credentials', 'data 52e');
+      },
+    };
+    start();
+    await passed(MINUTE);
+    expect(source.opened).toBe(1);
+    source.otherPassword = true;
+    await passed(6 * SECOND);
+    expect(source.opened).toBe(2);
+    expect(reportsOf('connected')).toHaveLength(1);
+    expect(reportsOf('waiting')).toHaveLength(1);
+  });
+
   test('SPEC rule 10: a refused password is not tried again sooner because the log is opened again and again', async () => {
     const { source, log, start, reportsOf } = world();
     source.interference = {
