@@ -13,13 +13,23 @@ export interface CustomerEngagement {
    */
   all(query: { since?: string | undefined }, signal?: AbortSignal): AsyncIterable<SystemUser[]>;
   /**
-   * Sets the user name of an existing record and nothing else: one PATCH with `If-Match: *`.
+   * Sets the user name of an existing record, with it what is given of `names`, and nothing else: one PATCH with `If-Match: *`.
    *
-   * @returns the name that the server's answer shows
+   * @returns the user name that the server's answer shows
    * @throws CustomerEngagementError
    */
-  setDomainName(systemuserid: string, domainName: string, signal?: AbortSignal): Promise<string>;
+  setDomainName(
+    systemuserid: string,
+    domainName: string,
+    more?: { names?: PersonNames | undefined; signal?: AbortSignal | undefined },
+  ): Promise<string>;
   close(): Promise<void>;
+}
+
+/** First and last name; an absent one is left as it is. */
+export interface PersonNames {
+  readonly firstname?: string;
+  readonly lastname?: string;
 }
 
 /** What is read of a systemuser record. */

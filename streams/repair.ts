@@ -130,6 +130,17 @@ export const Repair = z.looseObject({
   sent: z.boolean().optional(),
   /** It was tried in one step, and the account was on a record already. */
   twoSteps: z.boolean().optional(),
+  /** What is written of the person's name together with `to`, if anything; of one that has ended, what was. */
+  names: z
+    .looseObject({
+      firstname: z.string().optional(),
+      lastname: z.string().optional(),
+      /** Why one of them, or both, are not written; for a person. */
+      leftOut: z.string().optional(),
+      /** Customer Engagement would not have them: the user name is written alone. */
+      refused: z.boolean().optional(),
+    })
+    .optional(),
   times: z.looseObject({
     /** When the change was made in the directory, as its replication metadata tell. */
     changed: z.iso.datetime().optional(),

@@ -41,7 +41,7 @@ export type DefectKind =
   | 'write-without-if-match'
   /** And it did. */
   | 'created-a-user'
-  /** The user name is the record's already. */
+  /** The user name, or the value of another column, is the record's already. */
   | 'write-without-effect'
   /** Two writes to one record at once. */
   | 'concurrent-writes'

@@ -19,6 +19,9 @@ export async function writeUser(organization: Organization, exchange: Exchange, 
   // makes no caller careless.
   const needsName = check(organization, exchange, id, changes);
   if (!needsName && 'domainname' in changes) exchange.defect('write-without-effect', `The record shows ${changes.domainname} already.`);
+  for (const [column, value] of Object.entries(changes))
+    if (column !== 'domainname' && value === organization.records.get(id)?.columns[column])
+      exchange.defect('write-without-effect', `The record has that ${column} already.`);
   const account = needsName && typeof domainname === 'string' ? await resolve(organization, domainname) : undefined;
   const stillNeedsName = needsName && check(organization, exchange, id, changes);
   const { record, created } = store(organization, id, changes, stillNeedsName ? account : undefined);

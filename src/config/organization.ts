@@ -154,6 +154,12 @@ export const Organization = z
       .boolean()
       .default(false)
       .describe('write the name at once, without a parking account, where the record is mapped to another account than the one it gets'),
+    writeNames: z
+      .boolean()
+      .default(false)
+      .describe(
+        'write first and last name together with a new user name, where they differ from givenName and sn of the account, which have to be among listener.attributes; e-mail never',
+      ),
     parallel: z
       .int()
       .min(1)

@@ -101,11 +101,17 @@ export const Configuration = z
       .describe('where files are kept; with Kafka each instance needs its own, with SQLite the instances on a machine share it'),
   })
   .superRefine(({ organizations, listener }, context) => {
-    const isWatched = listener.attributes.some((name) => nameKey(name) === 'employeeid');
-    for (const [index, { trusted }] of organizations.entries()) {
-      if (!trusted.includes('employeeid') || isWatched) continue;
-      const message = 'expected employeeID among listener.attributes, or no account has one to compare with';
-      context.addIssue({ code: 'custom', path: ['organizations', index, 'trusted'], message });
+    const isWatched = (attribute: string) => listener.attributes.some((name) => nameKey(name) === nameKey(attribute));
+    for (const [index, { trusted, writeNames }] of organizations.entries()) {
+      if (trusted.includes('employeeid') && !isWatched('employeeID')) {
+        const message = 'expected employeeID among listener.attributes, or no account has one to compare with';
+        context.addIssue({ code: 'custom', path: ['organizations', index, 'trusted'], message });
+      }
+      const unwatched = ['givenName', 'sn'].filter((attribute) => !isWatched(attribute));
+      if (writeNames && unwatched.length > 0) {
+        const message = `expected ${unwatched.join(' and ')} among listener.attributes, or there is no name to write: add what is missing there, or set this to false`;
+        context.addIssue({ code: 'custom', path: ['organizations', index, 'writeNames'], message });
+      }
     }
   });
 export type Configuration = z.infer<typeof Configuration>;

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { type CustomerEngagement, CustomerEngagementError, type SystemUser } from '../../streams/customer-engagement.ts';
+import { type CustomerEngagement, CustomerEngagementError, type PersonNames, type SystemUser } from '../../streams/customer-engagement.ts';
 import { readAnswer } from './answers.ts';
 import type { Authentication } from './authentication.ts';
 import { allPath, Caller, findPaths, NamedRecord, namePath, RecordPage, readRecord } from './records.ts';
@@ -130,10 +130,14 @@ class WebApi implements CustomerEngagement {
     }
   }
 
-  setDomainName(systemuserid: string, domainName: string, signal?: AbortSignal): Promise<string> {
+  setDomainName(
+    systemuserid: string,
+    domainName: string,
+    { names, signal }: { names?: PersonNames | undefined; signal?: AbortSignal | undefined } = {},
+  ): Promise<string> {
     return this.#named(async () => {
       const path = this.#root.path(namePath(systemuserid));
-      const body = JSON.stringify({ domainname: domainName });
+      const body = JSON.stringify({ domainname: domainName, ...names });
       const answer = await this.#send({ method: 'PATCH', path, headers: WRITE_HEADERS, body }, 'write', signal);
       if (answer.status !== 204) return nameIn(answer, systemuserid, 'write');
       // Written, but not shown: what it is now has to be asked for.

@@ -146,9 +146,12 @@ export class Narrator {
       case 'waiting':
         this.#log.warn(fields, `${organization}: ${from} → ${to} has to wait (${why})`);
         return;
-      case 'repaired':
-        this.#log.info(fields, `${organization}: repaired ${from} → ${to}, ${sinceObserved(repair)} ms after the change was seen`);
+      case 'repaired': {
+        const told = repair.message === null ? '' : `; ${repair.message}`;
+        const text = `${organization}: repaired ${from} → ${to}, ${sinceObserved(repair)} ms after the change was seen${told}`;
+        this.#log[repair.message === null ? 'info' : 'warn'](fields, text);
         return;
+      }
       case 'unneeded':
         this.#log.info(fields, `${organization}: nothing to repair for ${to} (${why})`);
         return;

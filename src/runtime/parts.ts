@@ -95,9 +95,9 @@ function parallelOf({ parallel, parkingAccounts }: Configuration['organizations'
 export function repairerSettings({ repairer, organizations }: Configuration, name: string): Omit<RepairerSettings, 'dryRun'> {
   const organization = organizations.find((one) => one.name === name);
   if (organization === undefined) throw new ConfigurationError([`organizations: there is none called ${name}`]);
-  const { parkingAccounts, parkingOu, trusted, doNotTouch, recreated, oneStep, changeWindow } = organization;
+  const { parkingAccounts, parkingOu, trusted, doNotTouch, recreated, oneStep, writeNames, changeWindow } = organization;
   const parallel = parallelOf(organization);
-  const own = { parkingAccounts, parkingOu, trusted, doNotTouch, recreated, oneStep, changeWindow, parallel };
+  const own = { parkingAccounts, parkingOu, trusted, doNotTouch, recreated, oneStep, writeNames, changeWindow, parallel };
   return { ...repairer, ...own, requestsEvery: REQUESTS_EVERY };
 }
 

@@ -1,6 +1,7 @@
 import type { SystemUser } from '../customer-engagement.ts';
 import { domainName, type Identity, sameName, userNameLike } from '../identity.ts';
 import type { Repair, RepairReason } from '../repair.ts';
+import { tellNames } from './person-names.ts';
 
 /** What Customer Engagement and the directory say about one repair at one moment. */
 export interface Situation {
@@ -28,6 +29,8 @@ export interface Situation {
   readonly withheld: 'change-window' | 'dry-run' | undefined;
   /** Whether one step is tried where the account may be on no record. */
   readonly oneStep: boolean;
+  /** What would be written of the person's name together with the user name. */
+  readonly names: Repair['names'];
   /** The parking account that is kept for this repair, if there was one. */
   readonly parkingAccount: string | undefined;
 }
@@ -92,7 +95,7 @@ export function decide(situation: Situation): Decision {
 
 /** What keeps a repair from being begun; undefined when nothing does. */
 function mayBegin(
-  { repair, sharing, holder, exchanging, unheard, inFront, withheld, givenAway }: Situation,
+  { repair, sharing, holder, exchanging, unheard, inFront, withheld, givenAway, names }: Situation,
   record: SystemUser,
   to: string,
 ): Decision | undefined {
@@ -120,7 +123,7 @@ function mayBegin(
     return { step: 'wait', reason: 'not-in-directory-yet', message };
   }
   if (withheld === 'dry-run') {
-    return { step: 'wait', reason: 'dry-run', message: `would set ${record.domainname} to ${to}` };
+    return { step: 'wait', reason: 'dry-run', message: `would set ${record.domainname} to ${to}${tellNames(names)}` };
   }
   return withheld === undefined ? undefined : { step: 'wait', reason: withheld };
 }

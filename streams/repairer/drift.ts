@@ -6,6 +6,7 @@ import { decide, showsNameOf, targetOf } from './decide.ts';
 import type { DoNotTouch } from './do-not-touch.ts';
 import { type Suggestion, suggestAccounts } from './evidence.ts';
 import { newRepair } from './open-repairs.ts';
+import { tellNames } from './person-names.ts';
 import { situationOf } from './situation.ts';
 
 /** A record that is out of step with the directory. */
@@ -45,6 +46,8 @@ export interface DriftSettings {
   readonly parkingAccounts: readonly string[];
   readonly doNotTouch: DoNotTouch;
   readonly oneStep: boolean;
+  /** Whether first and last name are written together with the user name. */
+  readonly writeNames: boolean;
 }
 
 type Known = Look & KnownRepairs;
@@ -153,27 +156,27 @@ class Comparison {
     const cause = { eventId: '', sequence: 0, observed: new Date().toISOString() };
     const repair: Repair = { ...newRepair({ ...link, systemuserid: record.systemuserid }, cause), from, to: target };
     const records = [record, ...(this.#byName.get(nameKey(target)) ?? [])];
-    const { doNotTouch, oneStep, parkingAccounts } = this.#settings;
+    const { doNotTouch, oneStep, writeNames, parkingAccounts } = this.#settings;
     const place = {
       log: this.#known,
       own: this.#own,
       doNotTouch,
       oneStep,
+      writeNames,
       withheld: undefined,
       nameLag: 0,
       parked: [],
       parkingAccount: parkingAccounts[0],
     };
-    const decision = decide(
-      situationOf(repair, target, records, {
-        ...place,
-        showing: (name) => this.#showing.get(nameKey(name)) ?? [],
-        targetOf: (other) => other.to,
-      }),
-    );
+    const situation = situationOf(repair, target, records, {
+      ...place,
+      showing: (name) => this.#showing.get(nameKey(name)) ?? [],
+      targetOf: (other) => other.to,
+    });
+    const decision = decide(situation);
     if (decision.step === 'end') return { action: 'none', reason: decision.reason, message: decision.message ?? null };
     if (decision.step === 'wait') return { action: 'repair', reason: decision.reason, message: decision.message ?? null };
-    return { action: 'repair', reason: null, message: null };
+    return { action: 'repair', reason: null, message: tellNames(situation.names).trim() || null };
   }
 
   /** One whose account is gone matters only while it is on a parking account. */

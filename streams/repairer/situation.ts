@@ -5,6 +5,7 @@ import type { Repair } from '../repair.ts';
 import type { Situation } from './decide.ts';
 import { type DoNotTouch, whyNotTouched } from './do-not-touch.ts';
 import { standsInFront } from './order.ts';
+import { namesToWrite } from './person-names.ts';
 
 /**
  * Milliseconds after a change for which a server is thought to lag behind the directory. Shorter for a record whose own mapping is
@@ -23,6 +24,8 @@ interface Place {
   readonly oneStep: boolean;
   /** Milliseconds for which a server may take a name for the account that had it before. */
   readonly nameLag: number;
+  /** Whether first and last name are written together with the user name. */
+  readonly writeNames: boolean;
   /** The repairs that have not ended whose records show a name unless they are parked, and the name that each record is to get. */
   readonly showing: (name: string) => readonly Repair[];
   readonly targetOf: (repair: Repair) => string;
@@ -48,9 +51,10 @@ export function situationOf(repair: Repair, target: string, records: readonly Sy
       (log.linkOfRecord(found.systemuserid)?.objectGUID ?? repair.objectGUID) === repair.objectGUID,
   );
   const sharing = repair.sharedWith ? log.identity(repair.sharedWith) : undefined;
+  const identity = log.identity(repair.objectGUID);
   return {
     repair,
-    identity: log.identity(repair.objectGUID),
+    identity,
     record,
     sharing: sharing !== undefined && sameName(domainName(sharing), target) ? sharing : undefined,
     own,
@@ -60,6 +64,7 @@ export function situationOf(repair: Repair, target: string, records: readonly Sy
     inFront: standsInFront(repair, target, place.showing, place.targetOf),
     untouched: record && whyNotTouched(record, [repair.from, log.linkOfRecord(record.systemuserid)?.domainname ?? ''], place.doNotTouch),
     withheld,
+    names: place.writeNames && identity !== undefined && record !== undefined ? namesToWrite(identity, record) : undefined,
     // A user whose name is a UPN may be one that no domain controller of the server knows: then there is nothing to be held.
     oneStep: isUpn(repair.from) || (place.oneStep && repair.remap === true && record !== undefined && !sameName(record.domainname, target)),
     givenAway: record !== undefined && isGivenAway(repair, record, log),

@@ -13,6 +13,7 @@ import { LastLogons } from './last-logons.ts';
 import { linkOf } from './links.ts';
 import type { OpenRepairs } from './open-repairs.ts';
 import type { ParkingPool } from './parking.ts';
+import { namesToWrite, sendSame, sentOf, tellNames } from './person-names.ts';
 import { ReadAhead } from './read-ahead.ts';
 import { meaningOf } from './repair-failures.ts';
 import type { Schedule } from './schedule.ts';
@@ -36,6 +37,8 @@ export interface RepairsSettings {
   readonly dryRun: boolean;
   /** Whether a record whose new account is on no record is given its name at once. */
   readonly oneStep: boolean;
+  /** Whether first and last name are written together with the user name. */
+  readonly writeNames: boolean;
   /** Milliseconds for which a server may take a name for the account that had it before. */
   readonly nameLag: number;
   /** Tells of last logons; without it none is recorded. */
@@ -159,17 +162,17 @@ export class Steps {
         await this.#wait(systemuserid, decision.reason, decision.message ?? null);
         return false;
       case 'park':
-        return !this.#stop.aborted && (await this.#park(systemuserid, decision, record?.domainname ?? ''));
+        return !this.#stop.aborted && (await this.#park(systemuserid, decision, record));
       case 'name':
-        return await this.#name(systemuserid, decision.to);
+        return await this.#name(systemuserid, decision.to, record);
       case 'direct':
-        return !this.#stop.aborted && (await this.#direct(systemuserid, decision.to, record?.domainname ?? ''));
+        return !this.#stop.aborted && (await this.#direct(systemuserid, decision.to, record));
     }
   }
 
   #situation(systemuserid: string, parkingAccount: string | undefined, records: readonly SystemUser[]): Situation {
     const parked = this.#pool.users().flatMap((user) => this.#repairs.find(user) ?? []);
-    const { doNotTouch, oneStep, nameLag } = this.#settings;
+    const { doNotTouch, oneStep, nameLag, writeNames } = this.#settings;
     const targetOf = (other: Repair) => this.#target(other.systemuserid);
     const known = {
       log: this.#log,
@@ -179,7 +182,7 @@ export class Steps {
       parked,
       parkingAccount,
     };
-    const place = { ...known, doNotTouch, oneStep, nameLag, withheld: this.#withheld() };
+    const place = { ...known, doNotTouch, oneStep, nameLag, writeNames, withheld: this.#withheld() };
     return situationOf(this.#repairs.get(systemuserid), this.#target(systemuserid), records, place);
   }
 
@@ -211,16 +214,17 @@ export class Steps {
     }
   }
 
-  async #park(systemuserid: string, { account, to }: { account: string; to: string }, shown: string): Promise<boolean> {
+  async #park(systemuserid: string, { account, to }: { account: string; to: string }, record: SystemUser | undefined): Promise<boolean> {
     const { parked: _, ...times } = this.#repairs.get(systemuserid).times;
     await this.#repairs.record(systemuserid, {
       state: 'repairing',
       reason: null,
       message: null,
-      from: shown,
+      from: record?.domainname ?? '',
       to,
       parkingAccount: account,
       notBefore: null,
+      names: this.#names(systemuserid, record),
       times,
     });
     const { parallel } = this.#settings;
@@ -248,22 +252,25 @@ export class Steps {
     const repair = this.#repairs.get(systemuserid);
     this.#tries.forget(systemuserid);
     this.#repairs.update(systemuserid, { attempts: 0, times: { ...repair.times, parked: new Date().toISOString() } });
-    return this.#target(systemuserid) === to ? await this.#name(systemuserid, to) : true;
+    return this.#target(systemuserid) === to ? await this.#name(systemuserid, to, record) : true;
   }
 
   /** In one step; where the account is on a record after all, in two. */
-  async #direct(systemuserid: string, to: string, shown: string): Promise<boolean> {
+  async #direct(systemuserid: string, to: string, record: SystemUser | undefined): Promise<boolean> {
     this.release(systemuserid);
-    const intent = { state: 'repairing', reason: null, message: null, from: shown, to, parkingAccount: null, notBefore: null } as const;
+    const from = record?.domainname ?? '';
+    const names = this.#names(systemuserid, record);
+    const intent = { state: 'repairing', reason: null, message: null, from, to, parkingAccount: null, notBefore: null, names } as const;
     await this.#repairs.record(systemuserid, intent);
     if (!(await this.#mayWrite()) || this.#stop.aborted) return false;
     if (this.#target(systemuserid) !== to) return true;
     try {
-      await this.#write(systemuserid, to);
+      await this.#write(systemuserid, to, names);
     } catch (error) {
       if (!(error instanceof CustomerEngagementError)) throw error;
       if (error.failure === 'unknown-outcome') this.#repairs.update(systemuserid, { sent: true });
       else this.#repairs.update(systemuserid, { state: 'waiting' });
+      if (this.#isAboutNames(systemuserid, error, names)) return true;
       if (error.failure !== 'held') throw error;
       this.#repairs.update(systemuserid, { twoSteps: true });
       return true;
@@ -271,26 +278,29 @@ export class Steps {
     return await this.#named(systemuserid, to);
   }
 
-  async #name(systemuserid: string, to: string): Promise<boolean> {
+  /** @param record as it was last read */
+  async #name(systemuserid: string, to: string, record: SystemUser | undefined): Promise<boolean> {
+    const names = this.#names(systemuserid, record);
     if (this.#settings.dryRun) {
-      await this.#wait(systemuserid, 'dry-run', `would set it from its parking account to ${to}`);
+      await this.#wait(systemuserid, 'dry-run', `would set it from its parking account to ${to}${tellNames(names)}`);
       return false;
     }
     const before = this.#repairs.get(systemuserid);
     // Of one that shows the right name before it is parked too, the journal has to tell whether it was.
-    if (before.state !== 'repairing' || before.to !== to || before.remap) {
+    if (before.state !== 'repairing' || before.to !== to || before.remap || !sendSame(before.names, names)) {
       const parked = before.times.parked ?? new Date().toISOString();
       const times = { ...before.times, parked };
-      await this.#repairs.record(systemuserid, { state: 'repairing', reason: null, message: null, to, notBefore: null, times });
+      await this.#repairs.record(systemuserid, { state: 'repairing', reason: null, message: null, to, notBefore: null, names, times });
     }
     if (!(await this.#mayWrite())) return false;
     if (this.#target(systemuserid) !== to) return true;
     try {
-      await this.#write(systemuserid, to);
+      await this.#write(systemuserid, to, names);
     } catch (error) {
-      const nothingWritten = error instanceof CustomerEngagementError && error.failure !== 'unknown-outcome';
+      if (!(error instanceof CustomerEngagementError)) throw error;
       // Renamed again meanwhile: no wonder that the name was refused.
-      if (nothingWritten && this.#target(systemuserid) !== to) return true;
+      if (error.failure !== 'unknown-outcome' && this.#target(systemuserid) !== to) return true;
+      if (this.#isAboutNames(systemuserid, error, names)) return true;
       throw error;
     }
     return await this.#named(systemuserid, to);
@@ -319,9 +329,31 @@ export class Steps {
     return await firstValueFrom(race(confirmed, stopped));
   }
 
+  /** What is to be written of the person's name together with the user name, for the record as it was last read. */
+  #names(systemuserid: string, record: SystemUser | undefined): Repair['names'] {
+    const { names, objectGUID } = this.#repairs.get(systemuserid);
+    const identity = this.#log.identity(objectGUID);
+    if (!this.#settings.writeNames || identity === undefined || record === undefined) return undefined;
+    return names?.refused ? names : namesToWrite(identity, record);
+  }
+
+  /**
+   * Whether it may be first and last name that the server would not have: secured columns, a plug-in, a column that was made shorter. Nobody
+   * stays on a parking account for that (SPEC rule 7): from now on this repair writes the user name alone.
+   */
+  #isAboutNames(systemuserid: string, { failure, status, message }: CustomerEngagementError, names: Repair['names']): boolean {
+    if (sentOf(names) === undefined) return false;
+    // A plug-in of 8.2 or 9.0 that refuses looks like a server that fails: nothing is concluded from its doing so once.
+    const failsAgain = failure === 'unknown-outcome' && status === 500 && this.#tries.times(systemuserid, failure) > 0;
+    if (failure !== 'refused' && failure !== 'privilege' && !failsAgain) return false;
+    const leftOut = `first and last name were left as they are, since Customer Engagement would not have them: ${message}`;
+    this.#repairs.update(systemuserid, { names: { leftOut, refused: true } });
+    return true;
+  }
+
   /** @throws CustomerEngagementError of kind 'unknown-outcome' also when the server's answer shows another name */
-  async #write(systemuserid: string, name: string): Promise<void> {
-    const shown = await this.#ce.setDomainName(systemuserid, name);
+  async #write(systemuserid: string, name: string, names?: Repair['names']): Promise<void> {
+    const shown = await this.#ce.setDomainName(systemuserid, name, { names: sentOf(names) });
     this.#breaker.answered({ written: true });
     if (!sameName(shown, name)) {
       throw new CustomerEngagementError('unknown-outcome', `${this.#ce.name}: the record shows ${shown} after ${name} was written`);
@@ -341,7 +373,15 @@ export class Steps {
     const links = state !== 'needs-person' && link !== undefined ? [link] : [];
     const parkingAccount = stillParked ? repair.parkingAccount : null;
     this.#tries.forget(systemuserid);
-    this.#repairs.update(systemuserid, { state, reason, message: message ?? null, parkingAccount, notBefore: null });
+    const names = state === 'repaired' ? repair.names : undefined;
+    this.#repairs.update(systemuserid, {
+      state,
+      reason,
+      message: message ?? names?.leftOut ?? null,
+      parkingAccount,
+      notBefore: null,
+      names,
+    });
     const ended = this.#repairs.get(systemuserid);
     if (!stillParked) this.release(systemuserid);
     await this.#repairs.conclude(ended, links);

@@ -115,6 +115,11 @@ describe('settings', () => {
     ['a secret to watch', `${MINIMAL}listener: { attributes: [mail, unicodePwd] }`, /attributes\.1: unicodePwd may hold a secret/],
     ['what is watched anyway', `${MINIMAL}listener: { attributes: [samAccountName] }`, /samAccountName is watched anyway/],
     ['an attribute twice', `${MINIMAL}listener: { attributes: [mail, Mail] }`, /attributes: expected each attribute once/],
+    [
+      'names to write that nobody watches',
+      `${MINIMAL.replace('auth:', 'writeNames: true\n    auth:')}listener: { attributes: [mail, givenname] }`,
+      /organizations\.0\.writeNames: expected sn among listener\.attributes.*set this to false/,
+    ],
     ['the same organization twice', MINIMAL + MINIMAL.slice(MINIMAL.indexOf('  - name:')), /expected a name of its own/],
     ['no password at all', MINIMAL.replace(/ +passwordFile.*\n/, ''), /directories\.0\.passwordFile: expected either/],
     ['a token that comes from nowhere', MINIMAL.replace(', tokenFile: /etc/namesake/token', ''), /auth\.tokenFile: expected either/],

@@ -5,7 +5,7 @@ import type { Script } from '../support/http-server.ts';
 import { clientOf, collect, failing, html, ID, json, pair, record } from './support.ts';
 
 const read = (ce: CustomerEngagement, signal?: AbortSignal) => ce.find({ systemuserids: [ID], domainNames: [] }, signal);
-const write = (ce: CustomerEngagement, signal?: AbortSignal) => ce.setDomainName(ID, 'CORP\\lee', signal);
+const write = (ce: CustomerEngagement, signal?: AbortSignal) => ce.setDomainName(ID, 'CORP\\lee', { signal });
 
 const JSON_TYPE = { 'content-type': 'application/json' };
 const WHOLE = JSON.stringify({ ...record(), value: [record()] });

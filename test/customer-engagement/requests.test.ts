@@ -201,6 +201,16 @@ describe('setDomainName', () => {
     expect(request?.headers).not.toHaveProperty('if-none-match');
   });
 
+  test('takes first and last name along in the same request', async () => {
+    await using at = await pair((response) => json(response, 200, { systemuserid: ID, domainname: 'CORP\\alee' }));
+    await at.ce.setDomainName(ID, 'CORP\\alee', { names: { firstname: 'Ånn "A"', lastname: 'Lee' } });
+    await at.ce.setDomainName(ID, 'CORP\\alee', { names: { lastname: 'Lee' } });
+    expect(at.server.received.map(({ body }) => JSON.parse(body))).toEqual([
+      { domainname: 'CORP\\alee', firstname: 'Ånn "A"', lastname: 'Lee' },
+      { domainname: 'CORP\\alee', lastname: 'Lee' },
+    ]);
+  });
+
   test('reads once where the server shows nothing (204)', async () => {
     await using at = await pair((response, request) => {
       if (request.method === 'PATCH') response.writeHead(204).end();

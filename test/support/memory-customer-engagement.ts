@@ -2,6 +2,7 @@ import {
   type CustomerEngagement,
   CustomerEngagementError,
   type CustomerEngagementFailure,
+  type PersonNames,
   type SystemUser,
 } from '../../streams/customer-engagement.ts';
 import { sameName } from '../../streams/identity.ts';
@@ -28,6 +29,8 @@ export interface Call {
   readonly operation: 'whoAmI' | 'find' | 'all' | 'set';
   readonly systemuserid: string | undefined;
   readonly name: string | undefined;
+  /** First and last name that are written with it. */
+  readonly names?: PersonNames | undefined;
 }
 
 /** What becomes of a call; `lost`: a write is done, its answer is not seen. */
@@ -36,6 +39,9 @@ export type Fate = 'ok' | 'lost' | CustomerEngagementFailure;
 const BUSINESS_UNIT = '00000000-0000-4000-8000-00000000b0b0';
 const USER_ALREADY_EXISTS = 0x80041d2c;
 const OBJECT_NOT_FOUND = 0x80041d2a;
+const STRING_LENGTH_TOO_LONG = 0x80044331;
+/** Longest first and last name. */
+const LONGEST = 64;
 export const CALLER_CANNOT_CHANGE_OWN_DOMAIN_NAME = 0x80044161;
 
 /**
@@ -151,20 +157,26 @@ export class MemoryCustomerEngagement {
         const records = await all(since);
         while (records.length > 0) yield records.splice(0, 5);
       },
-      setDomainName: (systemuserid, domainName) =>
-        exchange({ operation: 'set', systemuserid, name: domainName }, () => this.#set(systemuserid, domainName)),
+      setDomainName: (systemuserid, domainName, { names } = {}) =>
+        exchange({ operation: 'set', systemuserid, name: domainName, names }, () => this.#set(systemuserid, domainName, names)),
       close: async () => {},
     };
   }
 
-  #set(systemuserid: string, domainName: string): string {
+  #set(systemuserid: string, domainName: string, names: PersonNames = {}): string {
     const record = this.records.find((candidate) => candidate.systemuserid === systemuserid);
     if (record === undefined) throw new CustomerEngagementError('missing', 'no such record');
     if (systemuserid === this.own) {
       throw new CustomerEngagementError('impossible', 'own name', { code: CALLER_CANNOT_CHANGE_OWN_DOMAIN_NAME });
     }
     if (record.special) throw new CustomerEngagementError('impossible', 'special user');
-    if (sameName(record.domainname, domainName)) return record.domainname;
+    if (Object.values(names).some((name) => name.length > LONGEST)) {
+      throw new CustomerEngagementError('refused', 'too long', { code: STRING_LENGTH_TOO_LONG });
+    }
+    if (sameName(record.domainname, domainName)) {
+      Object.assign(record, names);
+      return record.domainname;
+    }
     const objectGUID = this.#resolve(domainName);
     if (objectGUID === undefined) {
       throw new CustomerEngagementError('not-in-directory', `${domainName} is not known`, { code: OBJECT_NOT_FOUND });
@@ -176,7 +188,7 @@ export class MemoryCustomerEngagement {
     }
     this.onWrite(record, domainName);
     this.writes.push({ systemuserid, from: record.domainname, to: domainName });
-    Object.assign(record, { domainname: domainName, objectGUID, modifiedon: now() });
+    Object.assign(record, { domainname: domainName, objectGUID, modifiedon: now(), ...names });
     return domainName;
   }
 

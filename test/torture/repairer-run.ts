@@ -61,6 +61,7 @@ class Organization {
       parallel: 1 + random.below(8),
       dryRun: false,
       oneStep: random.chance(0.5),
+      writeNames: random.chance(0.5),
     };
   }
 
@@ -94,7 +95,10 @@ export async function runRepairer(seed: number): Promise<RepairerOutcome> {
   const faults: string[] = [];
   const directory = new MemoryDirectory();
   for (let number = 1; number <= USERS; number++) {
-    const profile = number % 10 === 0 ? { userPrincipalName: `user${number}@corp.test` } : {};
+    const profile = {
+      ...(number % 10 === 0 && { userPrincipalName: `user${number}@corp.test` }),
+      ...(number % 2 === 0 && { givenName: 'Ann', sn: `Person ${number}` }),
+    };
     directory.create({ sAMAccountName: `user${number}`, profile });
   }
   directory.create({ sAMAccountName: 'svc' });

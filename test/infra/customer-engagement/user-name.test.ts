@@ -178,6 +178,22 @@ describe('writing other columns', () => {
     expect(await ce.record(ANN)).toMatchObject({ fullname: 'Ann Stone', domainname: 'CORP\\alee', objectGUID: id(1002) });
   });
 
+  test('together with a user name: all of it or nothing', async () => {
+    const tooLong = await ce.patch(ANN, { domainname: 'CORP\\park1', firstname: 'Anna', lastname: 'x'.repeat(65) });
+    expect([tooLong.status, code(tooLong)]).toEqual([400, '0x80044331']);
+    const taken = await ce.patch(ANN, { domainname: 'CORP\\bokafor', firstname: 'Anna' });
+    expect(code(taken)).toBe('0x80041d2c');
+    expect(await ce.record(ANN)).toMatchObject({ domainname: 'CORP\\alee', fullname: 'Ann Lee', objectGUID: id(1002) });
+    expect((await ce.patch(ANN, { domainname: 'CORP\\park1', firstname: 'Anna', lastname: 'x'.repeat(64) })).status).toBe(204);
+    expect(await ce.record(ANN)).toMatchObject({ domainname: 'CORP\\park1', fullname: `Anna ${'x'.repeat(64)}`, objectGUID: id(1005) });
+    expect(await ce.control.defects()).toEqual([]);
+  });
+
+  test('a value that the record has already is noted', async () => {
+    expect((await ce.patch(ANN, { domainname: 'CORP\\park1', firstname: 'Anna', lastname: 'Lee' })).status).toBe(204);
+    expect(await defectKinds()).toEqual(['write-without-effect']);
+  });
+
   test.each<[object, number, string]>([
     [{ nosuch: 1 }, 400, '0x80048d19'],
     [{ activedirectoryguid: ANN }, 400, '0x80041a02'],

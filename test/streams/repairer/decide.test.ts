@@ -71,6 +71,7 @@ function situation(shows: Shows, account: Account, obstacle: Obstacle, told = aR
     untouched: undefined,
     withheld: undefined,
     oneStep: false,
+    names: undefined,
     givenAway: shows === "another account's name",
     parkingAccount: obstacle === 'no parking account' ? undefined : 'CORP\\ns-park-01',
   };

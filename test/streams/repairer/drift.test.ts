@@ -13,7 +13,7 @@ afterEach(() => {
 
 async function driftOf(world: World, settings = {}): Promise<Drift> {
   const doNotTouch = { users: [], businessUnits: [], values: [] };
-  const all = { parkingAccounts: world.parkingAccounts, doNotTouch, oneStep: false, ...settings };
+  const all = { parkingAccounts: world.parkingAccounts, doNotTouch, oneStep: false, writeNames: false, ...settings };
   const found = findDrift(world.ce.client(), await world.log.look(), all);
   await passed(SECOND);
   return await found;
@@ -56,6 +56,8 @@ describe('drift', () => {
     });
     expect(row(drift, 2)).toMatchObject({ action: 'repair', since: null });
     expect(drift.rows).toHaveLength(2);
+    expect(row(drift, 1)?.message).toBeNull();
+    expect(row(await driftOf(world, { writeNames: true }), 1)?.message).toBe('with last name Person 1');
   });
 
   test('tells why nothing would be done', async () => {

@@ -88,6 +88,7 @@ export class World {
       parallel: 8,
       dryRun: false,
       oneStep: false,
+      writeNames: false,
       ...this.settings,
     };
     this.#running = repair(this.ce.client(), this.log, settings, this.#abort.signal).subscribe({
