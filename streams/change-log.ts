@@ -30,6 +30,12 @@ export interface ChangeLog extends AsyncDisposable {
    * @param onEvents awaited before more is read
    */
   replay(onEvents: (events: readonly LogEvent[]) => void | Promise<void>): Promise<void>;
+  /**
+   * Reads the journal of the repairs of all organizations, in order per systemuserid. Ends at what was the end when it began.
+   *
+   * @param onRepairs awaited before more is read
+   */
+  replayRepairs(onRepairs: (repairs: readonly Repair[]) => void | Promise<void>): Promise<void>;
   /** What the log says of itself now; takes no lease and changes nothing. */
   status(): Promise<LogStatus>;
   /** What is known now, to look at while others are at work; takes no lease and changes nothing. */

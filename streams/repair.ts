@@ -150,6 +150,8 @@ export const Repair = z.looseObject({
     target: z.iso.datetime().optional(),
     /** When the repairer took it over. */
     planned: z.iso.datetime().optional(),
+    /** When the intent to park it was written; it was parked right after that, if it was. */
+    intended: z.iso.datetime().optional(),
     parked: z.iso.datetime().optional(),
     named: z.iso.datetime().optional(),
   }),

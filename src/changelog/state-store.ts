@@ -450,6 +450,6 @@ function asLink(row: Row): Link {
   return Link.parse(JSON.parse(text(row) ?? 'null'));
 }
 
-function asRepair(row: Row): Repair {
+export function asRepair(row: Row): Repair {
   return Repair.parse(JSON.parse(text(row) ?? 'null'));
 }

@@ -1,6 +1,7 @@
 import type { LogStatus } from '../../streams/change-log.ts';
 import { durationText } from '../../streams/duration.ts';
 import { isOpen } from '../../streams/repair.ts';
+import { parkedNow } from '../../streams/repairer/stays.ts';
 import { storyOf } from '../runtime/narrator.ts';
 import { printable } from '../runtime/printable.ts';
 
@@ -25,6 +26,9 @@ export function describeStatus(status: LogStatus, log: string, positionEvery: nu
   if (positions.length === 0) lines.push('Listeners   none has read a directory to its end yet');
   for (const position of positions) lines.push(...describePosition(position, positionEvery));
   lines.push(`Repairs     ${open.length} open, ${stuck.length} need a person, ${repairs.length} people in all`);
+  const parking = parkedNow(repairs);
+  if (parking.since !== null)
+    lines.push(`Parked      ${parking.people} people, the longest since ${parking.since} (${ago(parking.since)})`);
   for (const repair of [...open, ...stuck]) {
     const { organization, from, to, state, reason, message, attempts, notBefore, at, parkingAccount } = repair;
     const why = [reason, message].filter((part) => part !== null).join(': ');
@@ -65,7 +69,7 @@ function describePosition(position: LogStatus['positions'][number], positionEver
 /** The same for a program. The cookies are the directory's business: they stay where the positions are kept. */
 export function describeAsJson(status: LogStatus): string {
   const positions = status.positions.map(({ cookie: _, recent: __, shown: ___, ...position }) => position);
-  return JSON.stringify({ ...status, positions }, null, 2);
+  return JSON.stringify({ ...status, positions, parked: parkedNow(status.repairs) }, null, 2);
 }
 
 function ago(time: string): string {

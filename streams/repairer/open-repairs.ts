@@ -99,11 +99,9 @@ export class OpenRepairs {
       own !== undefined && isOpen(own)
         ? own
         : {
-            ...newRepair(link, { eventId: `${objectGUID}-${sequence}`, sequence, observed: now }),
+            ...stillParked(newRepair(link, { eventId: `${objectGUID}-${sequence}`, sequence, observed: now }), last),
             // What was last seen, since the record may have been given to somebody else by hand; unless it has another form now.
-            ...(parkingAccount === null
-              ? { from: isUpn(domainname) ? domainname : link.domainname }
-              : { from: last?.from ?? link.domainname, to: last?.to ?? '', parkingAccount }),
+            ...(parkingAccount === null && { from: isUpn(domainname) ? domainname : link.domainname }),
           };
     const state = begun.state === 'repairing' ? 'repairing' : 'waiting';
     // Whoever asks answers for it that the server has heard of the change.
@@ -135,8 +133,9 @@ export class OpenRepairs {
     if (last === undefined || isOpen(last) || (last.parkingAccount === null) === (parkingAccount === null)) return false;
     // Nobody has said yet whose record it is; it may be parked by the person who is about to.
     if (last.reason === 'link-uncertain' || last.reason === 'account-recreated') return false;
-    // What it did before a person decided is not what it has done since.
-    const times = parkingAccount === null ? { observed: last.times.observed } : last.times;
+    // What it did before a person decided is not what it has done since; nor was it there, then, where it is now.
+    const { parked: _, named: __, ...before } = last.times;
+    const times = parkingAccount === null ? { observed: last.times.observed } : { ...before, intended: new Date().toISOString() };
     const again = { state: 'waiting', reason: null, message: null, parkingAccount, attempts: 0, notBefore: null, times } as const;
     this.#put({ ...last, ...again });
     return true;
@@ -294,10 +293,16 @@ export function newRepair(
   };
 }
 
-/** Begun for an event; the last repair may have ended on a parking account, for a person to decide. */
+/** Begun for an event. */
 function repairFor(event: ChangeEvent, link: Link, last: Repair | undefined): Repair {
   const repair = newRepair(link, causeOf(event));
   const former = event.before === null || isUpn(link.domainname) ? link.domainname : domainName(event.before);
-  if (last?.parkingAccount == null) return { ...repair, from: former };
-  return { ...repair, from: last.from, to: last.to, parkingAccount: last.parkingAccount };
+  return stillParked({ ...repair, from: former }, last);
+}
+
+/** The last repair may have ended on a parking account, for a person to decide: then the next one begins there. */
+function stillParked(repair: Repair, last: Repair | undefined): Repair {
+  if (last?.parkingAccount == null) return repair;
+  const { from, to, parkingAccount, times, at } = last;
+  return { ...repair, from, to, parkingAccount, times: { ...repair.times, intended: times.parked ?? times.intended ?? at } };
 }

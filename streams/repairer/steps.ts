@@ -225,7 +225,7 @@ export class Steps {
       parkingAccount: account,
       notBefore: null,
       names: this.#names(systemuserid, record),
-      times,
+      times: { ...times, intended: new Date().toISOString() },
     });
     const { parallel } = this.#settings;
     const upcoming = this.#schedule.upcoming(2 * parallel).filter((next) => this.#repairs.find(next) !== undefined);
@@ -288,7 +288,7 @@ export class Steps {
     const before = this.#repairs.get(systemuserid);
     // Of one that shows the right name before it is parked too, the journal has to tell whether it was.
     if (before.state !== 'repairing' || before.to !== to || before.remap || !sendSame(before.names, names)) {
-      const parked = before.times.parked ?? new Date().toISOString();
+      const parked = before.times.parked ?? before.times.intended ?? new Date().toISOString();
       const times = { ...before.times, parked };
       await this.#repairs.record(systemuserid, { state: 'repairing', reason: null, message: null, to, notBefore: null, names, times });
     }

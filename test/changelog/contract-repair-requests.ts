@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { LogError, type RepairerLog } from '../../streams/change-log.ts';
+import type { Repair } from '../../streams/repair.ts';
 import type { RepairRequest } from '../../streams/repair-request.ts';
 import { type Engine, NEVER } from './engine.ts';
 import { guid, link, repair, repairAnswer, repairRequest } from './model.ts';
@@ -41,6 +42,29 @@ export function repairRequestsContract(engine: Engine): void {
     await using repairer = await again.openRepairer('contoso', NEVER);
     await expectOpen(repairer, [superseded, other]);
     expect(repairer.repair(repair('contoso', 1).systemuserid)).toEqual(repair('contoso', 1));
+  });
+
+  it('reads the journal of all organizations again, each record in its order, also after it was closed', async () => {
+    const place = await engine.place();
+    const intent = repair('contoso', 1, { state: 'repairing', parkingAccount: 'CORP\\park' });
+    const outcome = repair('contoso', 1, { state: 'repaired', times: { observed: intent.at, parked: intent.at, named: intent.at } });
+    const other = repair('fabrikam', 2);
+    {
+      await using log = place.open();
+      await using repairer = await log.openRepairer('contoso', NEVER);
+      await repairer.record({ repairs: [intent] });
+      await repairer.record({ repairs: [outcome] });
+      await using elsewhere = await log.openRepairer('fabrikam', NEVER);
+      await elsewhere.record({ repairs: [other] });
+    }
+    await using look = place.look();
+    const read = await eventually(async () => {
+      const found: Repair[] = [];
+      await look.replayRepairs((more) => void found.push(...more));
+      return found.length < 3 ? undefined : found;
+    });
+    expect(read.filter(({ organization }) => organization === 'contoso')).toEqual([intent, outcome]);
+    expect(read.filter(({ organization }) => organization === 'fabrikam')).toEqual([other]);
   });
 
   it('takes no request where there is no log', async () => {

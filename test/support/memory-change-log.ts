@@ -163,6 +163,10 @@ export class MemoryChangeLog implements ChangeLog {
     await onEvents([...this.events, ...this.notices].sort((a, b) => a.sequence - b.sequence));
   }
 
+  async replayRepairs(onRepairs: (repairs: readonly Repair[]) => void | Promise<void>): Promise<void> {
+    await onRepairs(this.history);
+  }
+
   async look(): Promise<Look> {
     return {
       ...this.#accounts(),

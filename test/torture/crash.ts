@@ -10,6 +10,7 @@ export class CrashingLog implements ChangeLog {
   readonly name: string;
   readonly openRepairer: ChangeLog['openRepairer'];
   readonly replay: ChangeLog['replay'];
+  readonly replayRepairs: ChangeLog['replayRepairs'];
   readonly status: ChangeLog['status'];
   readonly look: ChangeLog['look'];
   readonly request: ChangeLog['request'];
@@ -23,6 +24,7 @@ export class CrashingLog implements ChangeLog {
     this.name = log.name;
     this.openRepairer = (organization, signal) => log.openRepairer(organization, signal);
     this.replay = (onEvents) => log.replay(onEvents);
+    this.replayRepairs = (onRepairs) => log.replayRepairs(onRepairs);
     this.status = () => log.status();
     this.look = () => log.look();
     this.request = (request) => log.request(request);

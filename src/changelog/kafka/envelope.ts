@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { Identity } from '../../../streams/identity.ts';
 import { isNotice, type LogEvent } from '../../../streams/notice.ts';
 import { Origins } from '../../../streams/origin.ts';
+import { Repair } from '../../../streams/repair.ts';
 import { idOf, parsedEvent } from '../events.ts';
 
 const TYPE_PREFIX = { change: 'namesake.identity.', notice: 'namesake.listener.' };
@@ -72,14 +73,26 @@ export function fromMessage(message: { value: Buffer | null }): LogEvent {
 }
 
 /** An event of ours, or undefined after telling why the message is set aside (SPEC rule 9). */
-export function parseEvent(
+export function parseEvent(...[topic, partition, message, onSetAside]: Parsing): LogEvent | undefined {
+  return parsedOrSetAside(fromMessage, topic, partition, message, onSetAside);
+}
+
+/** The same of a record of the journal of repairs. */
+export function parseRepair(...[topic, partition, message, onSetAside]: Parsing): Repair | undefined {
+  const fromJournal = ({ value }: Parsing[2]) => Repair.parse(JSON.parse(value?.toString('utf8') ?? 'null'));
+  return parsedOrSetAside(fromJournal, topic, partition, message, onSetAside);
+}
+
+type Parsing = [
   topic: string,
   partition: number,
   message: { value: Buffer | null; offset: string },
   onSetAside: (where: string, why: string) => void,
-): LogEvent | undefined {
+];
+
+function parsedOrSetAside<T>(parse: (message: Parsing[2]) => T, ...[topic, partition, message, onSetAside]: Parsing): T | undefined {
   try {
-    return fromMessage(message);
+    return parse(message);
   } catch (error) {
     onSetAside(`${topic}/${partition}@${message.offset}`, error instanceof Error ? error.message : String(error));
     return undefined;

@@ -15,13 +15,14 @@ import {
 } from '../../../streams/change-log.ts';
 import { mutex } from '../../../streams/mutex.ts';
 import type { LogEvent } from '../../../streams/notice.ts';
+import type { Repair } from '../../../streams/repair.ts';
 import type { RepairAnswer, RepairRequest } from '../../../streams/repair-request.ts';
 import { numbered } from '../events.ts';
 import { FileLease } from '../file-lease.ts';
 import { knownAccounts, knownRepairs, lookInto } from '../known.ts';
 import { type Part, SEQUENCE_KEY, TopicCache, topicNames } from './cache.ts';
 import { asLogError, farewell, type KafkaSettings, kafkaClient, unlessAborted } from './client.ts';
-import { ldapUrl, parseEvent, toMessage, toStateMessage } from './envelope.ts';
+import { ldapUrl, parseEvent, parseRepair, toMessage, toStateMessage } from './envelope.ts';
 import { Journal } from './journal.ts';
 import { GroupLease } from './lease.ts';
 import { requestMessage } from './repair-requests.ts';
@@ -142,12 +143,24 @@ export class KafkaLog implements ChangeLog {
   }
 
   async replay(onEvents: (events: readonly LogEvent[]) => void | Promise<void>): Promise<void> {
+    await this.#replay(this.#topics.change, parseEvent, onEvents);
+  }
+
+  async replayRepairs(onRepairs: (repairs: readonly Repair[]) => void | Promise<void>): Promise<void> {
+    await this.#replay(this.#topics.repair, parseRepair, onRepairs);
+  }
+
+  async #replay<T>(
+    topic: string,
+    parse: (...parsing: Parameters<typeof parseEvent>) => T | undefined,
+    onRead: (read: readonly T[]) => void | Promise<void>,
+  ): Promise<void> {
     await this.#open({ create: false });
     try {
-      const offsets = await offsetsOf(this.#kafka, [this.#topics.change]);
-      const ranges = offsets.map(({ topic, partition, low, high }) => ({ topic, partition, from: low, end: high }));
-      await readRanges(this.#kafka, this.#admin, this.#settings.topicPrefix, ranges, (topic, partition, messages) =>
-        onEvents(messages.flatMap((message) => parseEvent(topic, partition, message, this.#options.onSetAside) ?? [])),
+      const offsets = await offsetsOf(this.#kafka, [topic]);
+      const ranges = offsets.map(({ partition, low, high }) => ({ topic, partition, from: low, end: high }));
+      await readRanges(this.#kafka, this.#admin, this.#settings.topicPrefix, ranges, (_, partition, messages) =>
+        onRead(messages.flatMap((message) => parse(topic, partition, message, this.#options.onSetAside) ?? [])),
       );
     } catch (error) {
       throw asLogError(this.name, error);

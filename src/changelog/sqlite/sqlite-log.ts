@@ -16,11 +16,12 @@ import {
   type RepairerLog,
 } from '../../../streams/change-log.ts';
 import { isNotice, type LogEvent } from '../../../streams/notice.ts';
+import type { Repair } from '../../../streams/repair.ts';
 import type { RepairAnswer, RepairRequest } from '../../../streams/repair-request.ts';
 import { idOf, numbered, parsedEvent } from '../events.ts';
 import { knownAccounts, knownRepairs, lookInto } from '../known.ts';
 import { isLocked } from '../locked.ts';
-import { StateStore } from '../state-store.ts';
+import { asRepair, StateStore } from '../state-store.ts';
 import { LEASE_SCHEMA, SqliteLease } from './lease.ts';
 
 /** The history holds notices as well, which have no objectGUID. */
@@ -130,6 +131,17 @@ export class SqliteLog implements ChangeLog {
       if (page === undefined) return;
       if (page.events.length > 0) await onEvents(page.events);
       next = page.end + 1;
+    }
+  }
+
+  async replayRepairs(onRepairs: (repairs: readonly Repair[]) => void | Promise<void>): Promise<void> {
+    const end = Number(this.#store.sql('SELECT max(id) AS id FROM repair_history').get()?.id ?? 0);
+    const page = 'SELECT id, value FROM repair_history WHERE id > ? AND id <= ? ORDER BY id LIMIT ?';
+    for (let last = 0; last < end; ) {
+      const rows = this.#store.sql(page).all(last, end, PAGE_SIZE);
+      if (rows.length === 0) return;
+      await onRepairs(rows.flatMap((row) => this.#parsed(`record ${String(row.id)} of the repairs`, () => asRepair(row))));
+      last = Number(rows.at(-1)?.id);
     }
   }
 
@@ -267,15 +279,18 @@ export class SqliteLog implements ChangeLog {
       .all(first, last, PAGE_SIZE);
     const end = rows.at(-1)?.sequence;
     if (end === undefined) return undefined;
-    const events = rows.flatMap((row) => {
-      try {
-        return [parsedEvent(String(row.value))];
-      } catch (error) {
-        this.#onSetAside(`event ${String(row.sequence)} of ${this.#file}`, reasonOf(error));
-        return [];
-      }
-    });
+    const events = rows.flatMap((row) => this.#parsed(`event ${String(row.sequence)}`, () => parsedEvent(String(row.value))));
     return { events, end: Number(end) };
+  }
+
+  /** Nothing, after that is told, where it cannot be understood (SPEC rule 9). */
+  #parsed<T>(what: string, parse: () => T): T[] {
+    try {
+      return [parse()];
+    } catch (error) {
+      this.#onSetAside(`${what} of ${this.#file}`, reasonOf(error));
+      return [];
+    }
   }
 
   #changes(group: string, check: () => void): Observable<ChangePage> {
