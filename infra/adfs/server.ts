@@ -34,17 +34,21 @@ export interface Adfs extends AsyncDisposable {
   /** `https://127.0.0.1:PORT/adfs` */
   readonly authority: string;
   readonly requests: readonly TokenRequest[];
-  /** Whether this is a token for the resource that still holds. */
+  /** Whether this is a token for the resource that holds by the clock of this machine, more or less. */
   accepts(token: string): Promise<boolean>;
   /** No token that was given holds any more. */
   revokeAll(): void;
   setPassword(password: string): void;
+  /** By how many seconds its clock is ahead from now on. */
+  setClock(ahead: number): void;
   /** Answers everything like this instead, until it is called without. */
   fail(answer?: { readonly status: number; readonly type: string; readonly body: string } | 'hang'): void;
 }
 
 const SCOPE = 'openid profile offline_access';
 const PREFIX = '/adfs';
+/** Seconds by which clocks may differ, as Windows Identity Foundation has it. */
+const SKEW = 300;
 
 export async function startAdfs(options: AdfsOptions): Promise<Adfs> {
   const { resource, tokenLifetime = 3600 } = options;
@@ -53,11 +57,12 @@ export async function startAdfs(options: AdfsOptions): Promise<Adfs> {
   let epoch = 0;
   const requests: TokenRequest[] = [];
   const issuedIn = new Map<string, number>();
+  const clock = { ahead: 0 };
   const server = createServer({ key: readFileSync(options.tls.keyFile), cert: readFileSync(options.tls.certFile) });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const origin = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const provider = providerOf(`${origin}${PREFIX}`, options, tokenLifetime);
+  const provider = providerOf(`${origin}${PREFIX}`, options, tokenLifetime, clock);
   provider.registerGrantType('password', passwordGrant, ['username', 'password', 'resource', 'scope', 'client_info'], ['resource']);
 
   async function passwordGrant(ctx: KoaContextWithOIDC): Promise<void> {
@@ -78,7 +83,7 @@ export async function startAdfs(options: AdfsOptions): Promise<Adfs> {
     access.resourceServer = new provider.ResourceServer(resource, {
       scope: 'user_impersonation',
       accessTokenTTL: tokenLifetime,
-      accessTokenFormat: 'opaque',
+      accessTokenFormat: 'jwt',
     });
     const refresh = new provider.RefreshToken({ ...common, scope: SCOPE, resource } as never);
     const idToken = new provider.IdToken({ sub: accountId, preferred_username: accountId }, { ctx });
@@ -124,13 +129,18 @@ export async function startAdfs(options: AdfsOptions): Promise<Adfs> {
     authority: `${origin}${PREFIX}`,
     requests,
     async accepts(token) {
-      return issuedIn.get(token) === epoch && (await provider.AccessToken.find(token)) !== undefined;
+      const { nbf, exp } = jsonOf(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString());
+      const now = Date.now() / 1000;
+      return issuedIn.get(token) === epoch && Number(nbf) - SKEW <= now && now < Number(exp) + SKEW;
     },
     revokeAll() {
       epoch++;
     },
     setPassword(wanted) {
       password = wanted;
+    },
+    setClock(ahead) {
+      clock.ahead = ahead;
     },
     fail(wanted) {
       failure = wanted;
@@ -142,8 +152,13 @@ export async function startAdfs(options: AdfsOptions): Promise<Adfs> {
   };
 }
 
-function providerOf(issuer: string, { clientId, clientSecret, resource }: AdfsOptions, tokenLifetime: number): Provider {
-  const server = { scope: 'user_impersonation', accessTokenTTL: tokenLifetime, accessTokenFormat: 'opaque' as const };
+function providerOf(
+  issuer: string,
+  { clientId, clientSecret, resource }: AdfsOptions,
+  tokenLifetime: number,
+  clock: { readonly ahead: number },
+): Provider {
+  const server = { scope: 'user_impersonation', accessTokenTTL: tokenLifetime, accessTokenFormat: 'jwt' as const };
   return new Provider(issuer, {
     clients: [
       {
@@ -166,6 +181,14 @@ function providerOf(issuer: string, { clientId, clientSecret, resource }: AdfsOp
         defaultResource: () => resource,
         useGrantedResource: () => true,
         getResourceServerInfo: () => server,
+      },
+    },
+    formats: {
+      customizers: {
+        jwt: (_ctx, _token, { payload = {} }) => {
+          const [iat, exp] = [Number(payload.iat) + clock.ahead, Number(payload.exp) + clock.ahead];
+          Object.assign(payload, { iat, nbf: iat, exp });
+        },
       },
     },
     findAccount: (_ctx, id) => ({ accountId: id, claims: () => ({ sub: id }) }),

@@ -65,6 +65,9 @@ function advice(failure: CustomerEngagementFailure, answer: Answer): string {
     const schemes = all(answer, 'www-authenticate').map((challenge) => /^[\w-]+/.exec(challenge)?.[0]);
     return schemes.length === 0 ? ': check auth' : `: check auth; the server offers ${schemes.join(', ')}`;
   }
+  if (answer.status === 407)
+    return ', by a proxy in between that asks for credentials of its own and gets none: have it let the service through';
+  if (answer.status === 502 || answer.status === 504) return ', by something in between that gets no answer from the server';
   if (answer.status === 404 && failure !== 'missing') return ': check url and apiVersion';
   if (failure === 'credentials') return ': check auth';
   if (failure === 'privilege') return ': the service needs prvReadUser and prvWriteUser, and must be an enabled user';

@@ -129,7 +129,8 @@ const ADVICE: readonly (readonly [text: RegExp, advice: string])[] = [
   [/Password has expired/i, 'the password of the account of the service has expired'],
   [/not found in Kerberos database.*Client|Client.*not found in Kerberos database/i, 'there is no such account: correct principal'],
   [/Server .*not found in Kerberos database|Server not found/i, 'no account has this service principal name: setspn, or correct spn'],
-  [/Clock skew/i, 'the clocks of this machine, the server and the domain controller differ by more than 5 min'],
+  [/Clock skew|Ticket not yet valid/i, 'the clocks of this machine, the server and the domain controller differ by more than 5 min'],
+  [/Ticket expired/i, 'the ticket has expired: renew the cache (kinit) or set keytab, unless it is the clock of the server that is wrong'],
   [/Cannot contact any KDC|no KDC answers/i, 'no domain controller of the realm can be reached (port 88)'],
   [
     /mechanisms to negotiate|No credentials were supplied|No Kerberos credentials/i,

@@ -132,6 +132,21 @@ describe.each(['2016', '2019'] as const)('AD FS %s', (version) => {
     expect((await failing(gone.ce.whoAmI())).message).toMatch(/AD FS cannot be asked.*ECONNREFUSED/);
   });
 
+  test.each([
+    ['ahead', 600, /token of AD FS holds from .*, and the clock of the server shows .*: their clocks differ by \d+ min or more/],
+    ['behind', -7_200, /token of AD FS holds until .*, and the clock of the server shows .*: their clocks differ by \d+ min or more/],
+  ])('a clock of AD FS that is %s is named, and once it is right a new token is taken', async (_, ahead, words) => {
+    const { ce, adfs } = await start(version);
+    adfs.setClock(ahead);
+    expect(await failing(ce.whoAmI())).toMatchObject({ failure: 'credentials', status: 401, message: expect.stringMatching(words) });
+    expect(await failing(ce.setDomainName(ID, 'CORP\\lee'))).toMatchObject({ failure: 'credentials' });
+    // A few minutes are nothing.
+    adfs.setClock(200);
+    await ce.whoAmI();
+    adfs.setClock(0);
+    await ce.whoAmI();
+  });
+
   test('a password that was changed counts at the next logon', async () => {
     let password = PASSWORD;
     const { ce, adfs } = await start(version, {}, { readPassword: () => password });

@@ -22,22 +22,33 @@ const MODULES = [
 /** The name that clients know the server by. */
 export const WEB_SERVER = 'crm.corp.example.test';
 
-/** Apache with mod_auth_gssapi in front of the bed's CE: lets in whom the domain's KDC vouches for. */
+/** What gives a process another clock, for LD_PRELOAD; by the linker's $LIB, whatever the machine. */
+export const FAKETIME = '/usr/$LIB/faketime/libfaketimeMT.so.1';
+
+/** Apache with mod_auth_gssapi in front of the bed's CE: lets in whom the domain's KDC vouches for. Its clock can be set. */
 export class Apache extends ManagedProcess {
   readonly url: string;
+  readonly #clockFile: string;
 
-  private constructor(path: string, url: string, address: string, config: string) {
+  private constructor(path: string, url: string, address: string, config: string, clockFile: string) {
     super({
       name: 'apache',
       command: '/usr/sbin/apache2',
       args: ['-f', config, '-DFOREGROUND'],
       cwd: path,
+      env: { LD_PRELOAD: FAKETIME, FAKETIME_TIMESTAMP_FILE: clockFile, FAKETIME_NO_CACHE: '1' },
       log: join(path, 'apache.log'),
       ready: () => reachable(address, PORT),
       startWithin: 10_000,
       stopWithin: 5_000,
     });
     this.url = url;
+    this.#clockFile = clockFile;
+  }
+
+  /** From now on its clock is so many minutes ahead of the machine's. */
+  async setClock(minutes: number): Promise<void> {
+    await writeFile(this.#clockFile, `${minutes < 0 ? '' : '+'}${minutes}m`);
   }
 
   /** @param keytab of the service principal name HTTP/ with the name above, readable by www-data */
@@ -80,6 +91,9 @@ export class Apache extends ManagedProcess {
       '</Location>',
     ];
     await writeFile(config, `${lines.join('\n')}\n`);
-    return new Apache(path, `https://${bed.address}:${PORT}/contoso`, bed.address, config);
+    // Beside the keytab, where www-data can read it.
+    const clockFile = `${keytab}.clock`;
+    await writeFile(clockFile, '+0');
+    return new Apache(path, `https://${bed.address}:${PORT}/contoso`, bed.address, config, clockFile);
   }
 }

@@ -1,5 +1,7 @@
+import { z } from 'zod';
 import { CustomerEngagementError } from '../../../streams/customer-engagement.ts';
 import type { Authentication } from '../authentication.ts';
+import type { Answer } from '../transport.ts';
 import { formGrant } from './form-grant.ts';
 import { msalGrant } from './msal-grant.ts';
 import { AuthorityUnreachable, TokenEndpoint } from './token-endpoint.ts';
@@ -74,10 +76,39 @@ export function adfs(settings: AdfsSettings): Authentication {
       const answer = await send(first);
       if (answer.status !== 401) return answer;
       const second = await token(first);
-      return second === first ? answer : await send(second);
+      const last = second === first ? answer : await send(second);
+      const why = last.status === 401 ? refusedByClock(second, last) : undefined;
+      if (why !== undefined) throw new CustomerEngagementError('credentials', why, { status: last.status });
+      return last;
     },
     close: () => endpoint.close(),
   };
+}
+
+/** In seconds since 1970 (RFC 7519, 4.1). */
+const Claims = z.object({ nbf: z.number().optional(), exp: z.number().optional() });
+
+/** Why a server refuses a token that has just been given: by its own clock the token does not hold yet, or any more. */
+function refusedByClock(token: string, { headers }: Answer): string | undefined {
+  const now = Date.parse(String(headers.date));
+  const claims = claimsOf(token);
+  if (Number.isNaN(now) || claims === undefined) return undefined;
+  const { nbf = 0, exp = Number.POSITIVE_INFINITY } = claims;
+  const isEarly = nbf * 1000 > now;
+  if (!isEarly && exp * 1000 > now) return undefined;
+  const [bound, when] = isEarly ? ['from', nbf] : ['until', exp];
+  const minutes = Math.ceil(Math.abs(when * 1000 - now) / 60_000);
+  const holds = `a token of AD FS holds ${bound} ${new Date(when * 1000).toISOString()}, and the clock of the server shows ${new Date(now).toISOString()}`;
+  return `refused, status 401: ${holds}: their clocks differ by ${minutes} min or more, set them right`;
+}
+
+/** AD FS gives JWTs; nothing that is decided depends on what is read here. */
+function claimsOf(token: string): z.infer<typeof Claims> | undefined {
+  try {
+    return Claims.safeParse(JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())).data;
+  } catch {
+    return undefined;
+  }
 }
 
 function asRefusal(error: unknown): unknown {

@@ -1,4 +1,5 @@
 import { CustomerEngagementError } from '../../../streams/customer-engagement.ts';
+import { all } from '../answers.ts';
 import type { Answer, Connection, Request } from '../transport.ts';
 import { challengeOf, type Mechanism, MechanismUnavailable } from '../windows.ts';
 import { authenticateMessage, type Credentials, negotiateMessage, parseChallenge } from './messages.ts';
@@ -32,12 +33,31 @@ export function ntlm(settings: NtlmSettings): Mechanism {
           loggedOn.delete(connection);
         }
         const { answer, isWhole } = await logOn(request, connection, settings, signal);
-        if (isWhole) loggedOn.set(connection, connection.number);
+        const { status } = answer;
         if (!isWhole && left > 0) continue;
-        if (answer.status === 401 || request.method === 'GET') return answer;
+        if (status === 401) throw refusal(answer);
+        // Somebody in between, or a server that fails, says nothing of a logon.
+        if (isWhole && status !== 407 && status < 500) loggedOn.set(connection, connection.number);
+        if (request.method === 'GET' || status === 407) return answer;
+        if (status >= 500)
+          throw new CustomerEngagementError('transient', `answered a logon with status ${status}; nothing was written`, { status });
       }
     },
   };
+}
+
+/** A wrong password and a connection that was spread over several look alike: the server that gets the last leg knows nothing of the first. */
+function refusal(answer: Answer): CustomerEngagementError {
+  const via = all(answer, 'via').join(', ');
+  const between = via === '' ? 'something' : `the proxy (Via: ${via.slice(0, 80)})`;
+  const reasons = [
+    'user or password is wrong',
+    'the account may not log on',
+    `${between} in between does not keep the connection as one, which NTLM needs`,
+  ];
+  return new CustomerEngagementError('credentials', `the server refused the logon by ntlm (status 401): ${reasons.join(', or ')}`, {
+    status: answer.status,
+  });
 }
 
 /** @returns the answer to the last leg, and whether all legs went over one connection */
