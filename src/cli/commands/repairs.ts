@@ -4,6 +4,7 @@ import { nameKey } from '../../../streams/identity.ts';
 import { isOpen, type Repair } from '../../../streams/repair.ts';
 import { EXPLANATIONS } from '../../../streams/repair-reasons.ts';
 import type { RepairRequest } from '../../../streams/repair-request.ts';
+import { tellNames } from '../../../streams/repairer/person-names.ts';
 import { EXIT } from '../../runtime/exit-codes.ts';
 import { printable } from '../../runtime/printable.ts';
 import { CommandError, type Context, GUID, lookAtLog, organizationNamed } from '../context.ts';
@@ -100,6 +101,8 @@ export function describe(repair: Repair): string {
   if (parkingAccount !== null) lines.push(`  on the parking account ${parkingAccount}, or about to be`);
   if (explanation !== undefined) lines.push(`  ${explanation.meaning}`);
   if (message !== null) lines.push(`  ${message}`);
+  const names = tellNames(repair.names);
+  if (names !== '') lines.push(` ${names}`);
   if (state === 'waiting' && notBefore !== null) lines.push(`  next try ${notBefore}`);
   if (explanation !== undefined && (state === 'needs-person' || state === 'waiting')) lines.push(`  what to do: ${explanation.next}`);
   return lines.map(printable).join('\n');
