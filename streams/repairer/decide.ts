@@ -52,7 +52,7 @@ export type Decision =
  * The next step of a repair (the table in SPEC.md). Pure; it looks at what is true now, not at what was done before (SPEC rule 8).
  *
  * Customer Engagement refuses a name whose account is on any record. What another linked record shows is therefore no obstacle by
- * itself, and a parked record never waits: swaps and cycles need no more than one parking account. Still, where one of several can go
+ * itself, and a parked record waits for no other one: swaps and cycles need no more than one parking account. Still, where one of several can go
  * first without that it does, so that no two records show one name unless they exchange them. A server that lags behind the directory
  * takes a name that changed hands for the account that had it before. As long as that account is on its record, the name is refused and
  * can be tried again; while that record is parked, the wrong account would be taken in silence. So of two records that exchange a name,
@@ -89,7 +89,7 @@ export function decide(situation: Situation): Decision {
     const message = `the record showed ${repair.from}, and ${domainName(identity)} has no userPrincipalName`;
     return { step: 'end', state: 'needs-person', reason: 'upn-missing', message };
   }
-  if (parked) return { step: 'name', to };
+  if (parked) return waitsForServer(situation, to) ?? { step: 'name', to };
   return mayBegin(situation, record, to) ?? begin(situation, to);
 }
 
@@ -118,14 +118,19 @@ function mayBegin(
   if (inFront !== undefined) {
     return { step: 'wait', reason: 'name-in-use', message: `${to} is shown by ${inFront.systemuserid}, which is to get ${inFront.to}` };
   }
-  if (unheard !== undefined) {
-    const message = `${to} was the name of ${unheard}: a server that has not heard of the change yet would take that account`;
-    return { step: 'wait', reason: 'not-in-directory-yet', message };
-  }
+  const waits = waitsForServer({ unheard }, to);
+  if (waits !== undefined) return waits;
   if (withheld === 'dry-run') {
     return { step: 'wait', reason: 'dry-run', message: `would set ${record.domainname} to ${to}${tellNames(names)}` };
   }
   return withheld === undefined ? undefined : { step: 'wait', reason: withheld };
+}
+
+/** Also a parked record: what it is to get may have changed since it was parked. */
+function waitsForServer({ unheard }: Pick<Situation, 'unheard'>, to: string): Decision | undefined {
+  if (unheard === undefined) return undefined;
+  const message = `${to} was the name of ${unheard}: a server that has not heard of the change yet would take that account`;
+  return { step: 'wait', reason: 'not-in-directory-yet', message };
 }
 
 function begin({ repair, oneStep, parkingAccount }: Situation, to: string): Decision {

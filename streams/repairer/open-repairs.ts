@@ -67,6 +67,7 @@ export class OpenRepairs {
     const last = this.#open.get(systemuserid) ?? this.#log.repair(systemuserid);
     const known = last !== undefined && isOpen(last) ? last : repairFor(event, link, last);
     const to = (event.after && userNameLike(known.from, event.after)) ?? '';
+    const { parked, ...times } = known.times;
     const repair: Repair = {
       ...known,
       // Another account, where the record was given to one that was made anew.
@@ -80,7 +81,8 @@ export class OpenRepairs {
       doubtful: isDoubtful(event, last),
       attempts: 0,
       notBefore: null,
-      times: { ...known.times, target: event.observed.time },
+      // What it did for the former account does not map the record to this one.
+      times: { ...times, ...(parked !== undefined && !remap && { parked }), target: event.observed.time },
       // Once the record may be parked, this is the name that it may have been given: whether it has it has to be asked first.
       to: known.parkingAccount === null ? to : known.to,
     };
@@ -105,7 +107,8 @@ export class OpenRepairs {
           };
     const state = begun.state === 'repairing' ? 'repairing' : 'waiting';
     // Whoever asks answers for it that the server has heard of the change.
-    const { target: _, ...times } = begun.times;
+    const { target: _, parked, ...rest } = begun.times;
+    const times = { ...rest, ...(parked !== undefined && !remap && { parked }) };
     const again = { state, reason: null, message: null, attempts: 0, notBefore: null, times, ...(remap && { remap }) } as const;
     const identity = this.#log.identity(objectGUID);
     const to = begun.parkingAccount === null ? ((identity && userNameLike(begun.from, identity)) ?? begun.to) : begun.to;
@@ -166,10 +169,13 @@ export class OpenRepairs {
     reason: 'link-uncertain' | 'account-recreated',
   ): Promise<void> {
     const link = { organization, objectGUID: event.objectGUID, systemuserid, domainname, learned: event.observed.time };
+    const last = this.#open.get(systemuserid) ?? this.#log.repair(systemuserid);
     this.#put({
       ...newRepair(link, causeOf(event)),
       from: domainname,
       to: (event.after && userNameLike(domainname, event.after)) ?? '',
+      // Where it was left it still is.
+      ...(last !== undefined && last.parkingAccount !== null && { parkingAccount: last.parkingAccount, times: last.times }),
     });
     const message =
       reason === 'link-uncertain'

@@ -157,8 +157,10 @@ export class Steps {
         this.#schedule.alongside(this.end(systemuserid, decision, record));
         return false;
       case 'wait':
-        // Not on it, as was just read: nobody has to wait for this one.
-        this.#repairs.update(systemuserid, { parkingAccount: null });
+        // Where it is not on it, as was just read, nobody has to wait for this one.
+        if (!sameName(record?.domainname ?? '', this.#repairs.get(systemuserid).parkingAccount ?? '')) {
+          this.#repairs.update(systemuserid, { parkingAccount: null });
+        }
         await this.#wait(systemuserid, decision.reason, decision.message ?? null);
         return false;
       case 'park':

@@ -36,7 +36,11 @@ export const DECISIONS: Record<Shows, Record<Account, Record<Obstacle, Row>>> = 
     deleted: whatever('account-deleted'),
     'out of scope': whatever('account-left-scope'),
   },
-  'parking account': { present: whatever('name'), deleted: whatever('account-deleted'), 'out of scope': whatever('account-left-scope') },
+  'parking account': {
+    present: { ...whatever('name'), 'former holder': 'not-in-directory-yet' },
+    deleted: whatever('account-deleted'),
+    'out of scope': whatever('account-left-scope'),
+  },
   'known name': {
     present: {
       'another account': 'name-shared',

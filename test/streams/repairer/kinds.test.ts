@@ -148,6 +148,63 @@ describe('an account that is deleted and made anew under its name', () => {
     expect(world.repair(1)).toMatchObject({ state: 'needs-person', reason: 'account-recreated' });
   });
 
+  test('while its record is on a parking account: the record still is, and a person has to decide', async () => {
+    const world = await started();
+    world.ce.fate = (call) => (isNaming(call) ? 'transient' : 'ok');
+    world.rename(1, 'ann');
+    await passed(SECOND);
+    const parkingAccount = world.shown(1);
+    expect(world.isParked(parkingAccount)).toBe(true);
+    world.directory.delete(guid('account', 1));
+    world.publish();
+    await passed(MINUTE);
+    world.directory.create({ sAMAccountName: 'ann' });
+    world.publish();
+    await passed(MINUTE);
+    expect(world.repair(1)).toMatchObject({ state: 'needs-person', reason: 'account-recreated', parkingAccount });
+  });
+
+  test('while an answer about its record is lost: what was written was for the former account', async () => {
+    const world = new World();
+    world.settings = { recreated: 'repair' };
+    world.start();
+    await passed(SECOND);
+    world.ce.onSend = () => {};
+    world.ce.fate = (call) => (isNaming(call) ? 'lost' : call.operation === 'find' && world.ce.writes.length > 1 ? 'transient' : 'ok');
+    world.rename(1, 'ann');
+    await passed(SECOND);
+    expect(world.ce.get(guid('record', 1))).toMatchObject({ domainname: 'CORP\\ann', objectGUID: guid('account', 1) });
+    world.directory.delete(guid('account', 1));
+    const anew = world.directory.create({ sAMAccountName: 'ann' });
+    world.publish();
+    await passed(SECOND);
+    world.ce.fate = () => 'ok';
+    await passed(30 * MINUTE);
+    expect(world.ce.get(guid('record', 1))).toMatchObject({ domainname: 'CORP\\ann', objectGUID: anew });
+    expect(world.repair(1)).toMatchObject({ state: 'repaired' });
+  });
+
+  test('while its record is on a parking account: a server that lags behind would take the former account in silence', async () => {
+    const world = new World();
+    world.settings = { recreated: 'repair' };
+    world.start();
+    await passed(SECOND);
+    world.ce.fate = (call) => (isNaming(call) ? 'transient' : 'ok');
+    world.rename(1, 'ann');
+    await passed(SECOND);
+    world.ce.lag({ ann: guid('account', 1) });
+    world.directory.delete(guid('account', 1));
+    const anew = world.directory.create({ sAMAccountName: 'ann' });
+    world.publish();
+    world.ce.fate = () => 'ok';
+    await passed(10 * MINUTE);
+    expect(world.repair(1)).toMatchObject({ state: 'waiting', reason: 'not-in-directory-yet', parkingAccount: world.shown(1) });
+    world.ce.catchUp();
+    await passed(10 * MINUTE);
+    expect(world.ce.get(guid('record', 1))).toMatchObject({ domainname: 'CORP\\ann', objectGUID: anew });
+    expect(world.repair(1)).toMatchObject({ state: 'repaired', parkingAccount: null });
+  });
+
   test('gets it in two steps where the settings allow, since writing the name that is shown changes nothing', async () => {
     const world = new World();
     world.settings = { recreated: 'repair', oneStep: true };
