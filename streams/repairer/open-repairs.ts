@@ -170,13 +170,8 @@ export class OpenRepairs {
   ): Promise<void> {
     const link = { organization, objectGUID: event.objectGUID, systemuserid, domainname, learned: event.observed.time };
     const last = this.#open.get(systemuserid) ?? this.#log.repair(systemuserid);
-    this.#put({
-      ...newRepair(link, causeOf(event)),
-      from: domainname,
-      to: (event.after && userNameLike(domainname, event.after)) ?? '',
-      // Where it was left it still is.
-      ...(last !== undefined && last.parkingAccount !== null && { parkingAccount: last.parkingAccount, times: last.times }),
-    });
+    const to = (event.after && userNameLike(domainname, event.after)) ?? '';
+    this.#put(stillParked({ ...newRepair(link, causeOf(event)), from: domainname, to }, last));
     const message =
       reason === 'link-uncertain'
         ? `the record shows ${domainname}, which another account without a record has or had too`
