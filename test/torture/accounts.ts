@@ -6,8 +6,8 @@ import type { Controller } from './controller.ts';
 import type { Journal } from './journal.ts';
 import { readObject } from './object-state.ts';
 
-/** How many organizational units accounts are moved between. */
-const UNITS = 2;
+/** How many organizational units accounts are moved between; the first keeps its name. */
+const UNITS = 3;
 
 /** The accounts of one run: who of them is thought to be alive, the names that they have had, and what is written to them. */
 export class Accounts {
@@ -24,6 +24,7 @@ export class Accounts {
   readonly #namingContext: string;
   /** objectGUIDs, since their names change. */
   readonly #units: string[] = [];
+  #fixedUnit = '';
   #texts = 0;
 
   /** @param run is part of all names */
@@ -38,11 +39,17 @@ export class Accounts {
     return [...this.done.values()].reduce((sum, each) => sum + each, 0);
   }
 
+  /** DN of the unit that is never renamed: a scope can name it. */
+  get fixedUnit(): string {
+    return this.#fixedUnit;
+  }
+
   async begin(on: Controller, accounts: number): Promise<void> {
     const client = await on.client();
     for (let unit = 0; unit < UNITS; unit++) {
       const dn = `OU=${this.freshText()},${this.#namingContext}`;
       await client.add(dn, { objectClass: 'organizationalUnit' });
+      this.#fixedUnit ||= dn;
       const options: SearchOptions = { scope: 'base', attributes: ['objectGUID'], explicitBufferAttributes: ['objectGUID'] };
       const { searchEntries } = await client.search(dn, options);
       this.#units.push(guidTextOf(searchEntries[0]?.objectGUID as Buffer));
@@ -124,7 +131,7 @@ export class Accounts {
   }
 
   async renameUnit(kind: string, on: Controller): Promise<void> {
-    const unit = this.#random.pick(this.#units);
+    const unit = this.#random.pick(this.#units.slice(1));
     const to = `OU=${this.freshText()}`;
     await this.#write(kind, on, async () => {
       await (await on.client()).modifyDN(`<GUID=${unit}>`, to);

@@ -96,6 +96,16 @@ const DISTURBANCES: readonly Disturbance[] = [
     },
   },
   {
+    weight: 8,
+    disturb: async (world) => {
+      if (world.rollsBack) return undefined;
+      await world.listener.stop();
+      world.excludesUnit = !world.excludesUnit;
+      world.wasScoped = true;
+      return world.excludesUnit ? `${world.accounts.fixedUnit} is not followed any more` : 'everybody is followed';
+    },
+  },
+  {
     weight: 2,
     disturb: async (world) => {
       const withheld = await acceptWithheld(world);

@@ -40,15 +40,15 @@ export interface Outcome {
  * @param changes how many
  */
 export async function runListener(pair: Pair, seed: number, changes: number, folder: string): Promise<Outcome> {
-  await using world = new World(pair, seed, folder);
+  const spoiled = seed % ROLL_BACK_EACH === 0;
+  await using world = new World(pair, seed, folder, spoiled);
   const { accounts, journal, listener } = world;
   const faults: string[] = [];
-  const spoiled = seed % ROLL_BACK_EACH === 0;
   let events = 0;
   try {
     await accounts.begin(pair.all[0], ACCOUNTS);
     await pair.settle(journal);
-    const baseline = await identitiesOf(pair, pair.all[0]);
+    const baseline = await identitiesOf(world, pair.all[0]);
     await listener.start();
     await until('the first read', async () => isReadWhole(await listener.position(pair.namingContext)), 60_000);
     if ((await listener.events()).length > 0) faults.push('the first read led to events');
@@ -75,7 +75,7 @@ async function endOfBoth(world: World): Promise<Map<string, Identity>> {
   await pair.settle(journal);
   await quiet(world);
   await listener.stop();
-  const [one, other] = [await identitiesOf(pair, pair.all[0]), await identitiesOf(pair, pair.all[1])];
+  const [one, other] = [await identitiesOf(world, pair.all[0]), await identitiesOf(world, pair.all[1])];
   if (!isDeepStrictEqual(one, other)) throw new Error('the domain controllers differ: nothing can be said');
   return one;
 }
@@ -96,7 +96,7 @@ async function endOfOne(world: World): Promise<Map<string, Identity>> {
   world.note(`${read.name} is left`);
   await quiet(world, read);
   await listener.stop();
-  return identitiesOf(pair, read);
+  return identitiesOf(world, read);
 }
 
 /**
@@ -108,8 +108,9 @@ function outOfSight({ listener, rolledBack }: World): Set<string> {
   return new Set(rolledBack === undefined ? [] : setAside);
 }
 
-async function identitiesOf({ namingContext, bed }: Pair, controller: Controller): Promise<Map<string, Identity>> {
-  return readIdentities(await controller.client(), namingContext, bed.directory.netbios);
+async function identitiesOf(world: World, controller: Controller): Promise<Map<string, Identity>> {
+  const { namingContext, bed } = world.pair;
+  return readIdentities(await controller.client(), namingContext, bed.directory.netbios, (dn) => world.isFollowed(dn));
 }
 
 async function torture(world: World, changes: number, rollsBack: boolean): Promise<void> {

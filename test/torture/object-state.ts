@@ -52,8 +52,13 @@ export async function readObject(client: Client, objectGUID: string): Promise<Ob
   }
 }
 
-/** Every living account, by objectGUID, as an ordinary search shows it. */
-export async function readIdentities(client: Client, namingContext: string, domain: string): Promise<Map<string, Identity>> {
+/** Every living account that is followed, by objectGUID, as an ordinary search shows it. */
+export async function readIdentities(
+  client: Client,
+  namingContext: string,
+  domain: string,
+  isFollowed: (dn: string) => boolean,
+): Promise<Map<string, Identity>> {
   const { searchEntries } = await client.search(namingContext, {
     filter: '(&(objectClass=user)(!(objectClass=computer)))',
     attributes: ATTRIBUTES,
@@ -61,13 +66,15 @@ export async function readIdentities(client: Client, namingContext: string, doma
     paged: true,
   });
   return new Map(
-    searchEntries.map((entry): [string, Identity] => {
-      const { objectGUID, values } = stateOf(entry);
-      // Whom an ordinary search shows is alive, also where a conflict left the place or the mark of a deleted one.
-      const { enabled, sAMAccountName = '', isDeleted: _, ...profile } = values;
-      const objectSid = sidTextOf(entry.objectSid as Buffer);
-      return [objectGUID, { objectGUID, objectSid, domain, sAMAccountName, enabled: enabled === 'true', ...profile }];
-    }),
+    searchEntries
+      .filter(({ dn }) => isFollowed(dn))
+      .map((entry): [string, Identity] => {
+        const { objectGUID, values } = stateOf(entry);
+        // Whom an ordinary search shows is alive, also where a conflict left the place or the mark of a deleted one.
+        const { enabled, sAMAccountName = '', isDeleted: _, ...profile } = values;
+        const objectSid = sidTextOf(entry.objectSid as Buffer);
+        return [objectGUID, { objectGUID, objectSid, domain, sAMAccountName, enabled: enabled === 'true', ...profile }];
+      }),
   );
 }
 

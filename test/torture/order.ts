@@ -23,10 +23,16 @@ export interface Excuses {
   readonly forgot: boolean;
   /** The number of the last event before one of two that can never agree again is left: what only the other one had is lost as well. */
   readonly apartAfter: number;
+  /** Not everybody was followed all the time. */
+  readonly wasScoped: boolean;
 }
 
 /** What is wrong with the values that were told: each has to be one that the account really had, and none may come after a newer one. */
-export function faultsOfOrder(events: readonly LogEvent[], journal: Journal, { rolledBack, forgot, apartAfter }: Excuses): string[] {
+export function faultsOfOrder(
+  events: readonly LogEvent[],
+  journal: Journal,
+  { rolledBack, forgot, apartAfter, wasScoped }: Excuses,
+): string[] {
   const faults: string[] = [];
   const told = new Told(journal);
   const isLost = ({ stamp, order }: Held) =>
@@ -55,7 +61,8 @@ export function faultsOfOrder(events: readonly LogEvent[], journal: Journal, { r
       if (!told.tell(event, attribute) && !isExcused)
         faults.push(`${named(event)}: ${attribute} ${value} is older than ${before?.value}, which was told before`);
     }
-    if (SIGHT.includes(event.kind) && !forgot && rolledBack === undefined) faults.push(`${named(event)}: nobody was ever out of sight`);
+    if (SIGHT.includes(event.kind) && !forgot && !wasScoped && rolledBack === undefined)
+      faults.push(`${named(event)}: nobody was ever out of sight`);
     const isUndone = rolledBack !== undefined && (event.observed.origin ?? null) === null;
     if (!isUndone) faults.push(...faultsOfOrigin(event, journal));
     told.follow(event);
@@ -63,7 +70,7 @@ export function faultsOfOrder(events: readonly LogEvent[], journal: Journal, { r
   return faults;
 }
 
-/** There is no scope, so only a deletion that was lost or forgotten can look like this. */
+/** Where everybody is followed only a deletion that was lost or forgotten can look like this. */
 const SIGHT = ['entered-scope', 'left-scope'];
 /** Of birth and death. */
 const LIFE = ['objectClass', 'isDeleted'];

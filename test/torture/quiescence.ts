@@ -1,7 +1,8 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { until } from '../support/chain-wait.ts';
 import type { Controller } from './controller.ts';
 import { acceptWithheld, compare } from './requests.ts';
-import type { World } from './world.ts';
+import { SCOPE_EVERY, type World } from './world.ts';
 
 const WITHIN = 90_000;
 /** Milliseconds between two looks. */
@@ -45,6 +46,9 @@ export async function quiet(world: World, only?: Controller): Promise<void> {
     return false;
   };
   await until('nothing waits any more', drained, WITHIN, EVERY);
+  // Who came in or left while a domain controller lagged behind is found at the next look.
+  if (world.wasScoped) await delay(3 * SCOPE_EVERY);
+  await until('and nothing waits after that', drained, WITHIN, EVERY);
 }
 
 /** A crash that was prepared earlier can come at any time. */

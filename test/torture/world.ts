@@ -13,6 +13,9 @@ import { TorturedListener } from './tortured-listener.ts';
 /** Milliseconds. Long enough for nothing to be taken for true only because time has passed; the end of a run is another matter. */
 const PATIENT = 600_000;
 
+/** Milliseconds between two looks who is in scope. */
+export const SCOPE_EVERY = 500;
+
 /** All that one run is made of. */
 export class World implements AsyncDisposable {
   readonly pair: Pair;
@@ -23,14 +26,22 @@ export class World implements AsyncDisposable {
   /** What happened, for whoever has to find out why. */
   readonly trace: string[] = [];
   rolledBack: RolledBack | undefined;
+  /** Whoever is in the unit that keeps its name is not followed, from the next start of the listener on. */
+  excludesUnit = false;
+  /** Whether that was ever so: then people come in and leave. */
+  wasScoped = false;
   /** A stored position was deleted, and with it what had been seen. */
   forgot = false;
   /** The number of the last event when it was seen that the two will never agree again. */
   apartAfter = Number.POSITIVE_INFINITY;
   readonly #began = performance.now();
 
-  constructor(pair: Pair, seed: number, folder: string) {
+  /** Of such a run it cannot be said in the end who was followed when. */
+  readonly rollsBack: boolean;
+
+  constructor(pair: Pair, seed: number, folder: string, rollsBack: boolean) {
     this.pair = pair;
+    this.rollsBack = rollsBack;
     this.random = new Random(seed);
     this.accounts = new Accounts(`${seed}`, pair.namingContext, this.random, this.journal);
     const { caFile, service } = pair.bed.directory;
@@ -51,14 +62,27 @@ export class World implements AsyncDisposable {
         heartbeat: 500,
         probeEvery: 300,
         ...chosen,
+        ...(this.excludesUnit && { scope: { exclude: { ous: [this.accounts.fixedUnit] } } }),
       });
-    const settings = { ...READING, readEvery: 500, readGap: 5, requestsEvery: 100, positionEvery: 200, maxLag: PATIENT };
+    const settings = {
+      ...READING,
+      readEvery: 500,
+      readGap: 5,
+      requestsEvery: 100,
+      positionEvery: 200,
+      scopeEvery: SCOPE_EVERY,
+      maxLag: PATIENT,
+    };
     this.listener = new TorturedListener(join(folder, `seed-${seed}.db`), source, settings, (report) => this.note(told(report)));
   }
 
   note(line: string): void {
     if (line === '') return;
     this.trace.push(`${(performance.now() - this.#began).toFixed(0).padStart(7)} ms  ${line}`);
+  }
+
+  isFollowed(dn: string): boolean {
+    return !(this.excludesUnit && dn.toLowerCase().endsWith(`,${this.accounts.fixedUnit.toLowerCase()}`));
   }
 
   /** One that takes writes; after a roll-back either. */
