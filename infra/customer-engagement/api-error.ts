@@ -18,6 +18,11 @@ const described = {
     message: 'The domain logon for this user is invalid. Select another domain logon and try again.',
   },
   lookupAccountName: { code: 0x80040216, message: 'LookupAccountNameW failed with error' },
+  invalidArgument: { code: 0x80040203, message: 'Invalid argument.' },
+  cannotReadAccountControl: {
+    code: 0x80041d2d,
+    message: 'Insufficient permissions to the specified Active Directory user. Contact your System Administrator.',
+  },
   missingDomainName: { code: 0x80041d01, message: "The user's domain name was unexpectedly missing." },
   callerCannotChangeOwnDomainName: { code: 0x80044161, message: 'The caller cannot change their own domain name' },
   cannotModifySpecialUser: { code: 0x80041d33, message: "No modifications to the 'SYSTEM' or 'INTEGRATION' user are permitted." },

@@ -9,6 +9,9 @@ const Accounts = z.array(
     sAMAccountName: z.string(),
     userPrincipalName: z.string().optional(),
     enabled: z.boolean().default(true),
+    givenName: z.string().optional(),
+    sn: z.string().optional(),
+    mail: z.string().optional(),
   }),
 );
 
@@ -33,6 +36,9 @@ export class FileDirectory implements Directory {
         ...account,
         objectGUID: account.objectGUID.toLowerCase(),
         userPrincipalName: account.userPrincipalName,
+        givenName: account.givenName,
+        sn: account.sn,
+        mail: account.mail,
       }));
     } catch (error) {
       throw new DirectoryUnreachable(`The directory file ${this.#path} cannot be read`, { cause: error });

@@ -85,7 +85,7 @@ export class LdapDirectory implements Directory {
   }
 }
 
-const ATTRIBUTES = ['objectGUID', 'objectSid', 'sAMAccountName', 'userPrincipalName', 'userAccountControl'];
+const ATTRIBUTES = ['objectGUID', 'objectSid', 'sAMAccountName', 'userPrincipalName', 'userAccountControl', 'givenName', 'sn', 'mail'];
 
 function filterFor(key: AccountKey, values: readonly string[]): Filter {
   const equalities = values.map((value) => new EqualityFilter({ attribute: key, value: key === 'objectGUID' ? guidBytes(value) : value }));
@@ -98,9 +98,16 @@ function accountOf(entry: Entry): Account {
     objectGUID: guidText(bytes(entry.objectGUID)),
     objectSid: sidText(bytes(entry.objectSid)),
     sAMAccountName: String(entry.sAMAccountName),
-    userPrincipalName: typeof entry.userPrincipalName === 'string' ? entry.userPrincipalName : undefined,
+    userPrincipalName: text(entry.userPrincipalName),
     enabled: (Number(entry.userAccountControl) & ACCOUNTDISABLE) === 0,
+    givenName: text(entry.givenName),
+    sn: text(entry.sn),
+    mail: text(entry.mail),
   };
+}
+
+function text(value: Entry[string] | undefined): string | undefined {
+  return typeof value === 'string' ? value : undefined;
 }
 
 function bytes(value: Entry[string] | undefined): Buffer {

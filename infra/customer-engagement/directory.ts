@@ -6,6 +6,9 @@ export interface Account {
   readonly sAMAccountName: string;
   readonly userPrincipalName: string | undefined;
   readonly enabled: boolean;
+  readonly givenName: string | undefined;
+  readonly sn: string | undefined;
+  readonly mail: string | undefined;
 }
 
 export type AccountKey = 'sAMAccountName' | 'userPrincipalName' | 'objectGUID';

@@ -12,6 +12,7 @@ const UserRecord = z.object({
   version: z.number(),
   columns: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])),
   mapping: Mapping.nullable(),
+  formerAccounts: z.array(z.string()).optional(),
 });
 /** A systemuser record, never changed in place. */
 export interface UserRecord {
@@ -21,6 +22,8 @@ export interface UserRecord {
   readonly version: number;
   readonly columns: Readonly<Record<string, Value>>;
   readonly mapping: Mapping | null;
+  /** objectGUIDs of the accounts that it had, where the settings keep them. */
+  readonly formerAccounts?: readonly string[] | undefined;
 }
 
 /** What the API shows of a record, hidden columns excepted. */
@@ -74,6 +77,12 @@ export class Records {
   holder(objectGUID: string): UserRecord | undefined {
     const id = this.#byGuid.get(objectGUID);
     return id === undefined ? undefined : this.#byId.get(id);
+  }
+
+  /** The record that had this AD account before, where that is kept. */
+  formerHolder(objectGUID: string): UserRecord | undefined {
+    for (const record of this.#byId.values()) if (record.formerAccounts?.includes(objectGUID)) return record;
+    return undefined;
   }
 
   /** The records that show this name; the database has an index for it, and so has this. */

@@ -12,8 +12,7 @@ type Changes = Readonly<Record<string, Value>>;
 export async function writeUser(organization: Organization, exchange: Exchange, id: string): Promise<Answer> {
   const { select } = parseQuery(exchange.query);
   const changes = parseChanges(exchange);
-  if (exchange.headers['if-match'] === undefined && exchange.headers['if-none-match'] === undefined)
-    exchange.defect('write-without-if-match', 'A PATCH without If-Match creates a user when the record does not exist.');
+  noteUpsert(exchange);
   const { domainname } = changes;
   // Before the look-up, so that what is refused anyway costs none; and after it, since the record may have changed meanwhile, which
   // makes no caller careless.
@@ -29,6 +28,39 @@ export async function writeUser(organization: Organization, exchange: Exchange, 
   return written(exchange, record, created, select);
 }
 
+/**
+ * The writes of a change set, all or none (page "Execute batch operations using the Web API"). What other records hold is looked at as
+ * it was before, and so is what this one holds, unless the settings say that change sets see themselves.
+ */
+export async function writeUsers(organization: Organization, writes: readonly { exchange: Exchange; id: string }[]): Promise<Answer[]> {
+  const { records, settings } = organization;
+  const parsed = writes.map(({ exchange, id }) => ({ exchange, id, changes: parseChanges(exchange) }));
+  const accounts: (Account | undefined)[] = [];
+  for (const { exchange, changes } of parsed) {
+    noteUpsert(exchange);
+    accounts.push(typeof changes.domainname === 'string' ? await resolve(organization, changes.domainname) : undefined);
+  }
+  // From here on nothing can come in between.
+  const before = new Map(writes.map(({ id }) => [id, records.get(id)]));
+  const held = new Set([...before.values()].map((record) => record?.mapping?.objectGUID));
+  try {
+    return parsed.map(({ exchange, id, changes }, index) => {
+      if (before.get(id) === undefined) throw fault('objectDoesNotExist', `systemuser With Id = ${id} Does Not Exist`);
+      const account = check(organization, exchange, id, changes) ? accounts[index] : undefined;
+      if (account !== undefined && settings.changeSets === 'refused' && held.has(account.objectGUID)) throw fault(settings.heldName);
+      return written(exchange, store(organization, id, changes, account).record, false, []);
+    });
+  } catch (error) {
+    records.put(...[...before.values()].filter((record) => record !== undefined));
+    throw error;
+  }
+}
+
+function noteUpsert(exchange: Exchange): void {
+  if (exchange.headers['if-match'] === undefined && exchange.headers['if-none-match'] === undefined)
+    exchange.defect('write-without-if-match', 'A PATCH without If-Match creates a user when the record does not exist.');
+}
+
 /** Everything that can be said without the directory. True: the user name changes and has to be looked up. */
 function check(organization: Organization, exchange: Exchange, id: string, changes: Changes): boolean {
   const record = organization.records.get(id);
@@ -37,6 +69,8 @@ function check(organization: Organization, exchange: Exchange, id: string, chang
   if (record !== undefined && (ifNoneMatch === '*' || ifNoneMatch === '"*"')) throw fault('recordExists');
   if (record !== undefined && ifMatch !== undefined) checkVersion(organization, record, ifMatch);
   if (organization.settings.deniedPrivileges.includes('prvWriteUser')) throw missingPrivilege(organization, 'prvWriteUser');
+  const { needsSystemAdministrator, callerRoles } = organization.settings;
+  if ('domainname' in changes && needsSystemAdministrator && !callerRoles.includes('System Administrator')) throw fault('privilegeDenied');
   if (record === undefined) {
     if (typeof changes.domainname !== 'string' || changes.domainname === '') throw fault('missingDomainName');
     return true;
@@ -78,6 +112,7 @@ async function resolve(organization: Organization, name: string): Promise<Accoun
     throw error;
   }
   if (account === undefined) throw fault(organization.settings.unresolvableName);
+  if (!account.enabled && organization.settings.disabledAccounts === 'refused') throw fault('cannotReadAccountControl');
   return account;
 }
 
@@ -87,9 +122,11 @@ function store(
   changes: Changes,
   account: Account | undefined,
 ): { record: UserRecord; created: boolean } {
-  const { records } = organization;
+  const { records, settings } = organization;
   // Also when the record itself is the holder: this is why a renamed account has to go through another name.
-  if (account !== undefined && records.holder(account.objectGUID) !== undefined) throw fault('userAlreadyExists');
+  const holder = account && records.holder(account.objectGUID);
+  const former = account && settings.keepsFormerAccounts ? records.formerHolder(account.objectGUID) : undefined;
+  if (holder !== undefined || (former !== undefined && former.id !== id)) throw fault(settings.heldName);
   const before = records.get(id);
   const effective = before === undefined || account !== undefined ? changes : without(changes, 'domainname');
   if (before !== undefined && Object.keys(effective).length === 0) return { record: before, created: false };
@@ -105,9 +142,18 @@ function changed(organization: Organization, before: UserRecord, changes: Change
     modifiedon: timestamp(),
     _modifiedby_value: organization.caller,
   };
-  if ('firstname' in changes || 'lastname' in changes) columns.fullname = fullName(columns);
+  const { settings } = organization;
+  if (account !== undefined && settings.derivesUpn) columns.domainname = account.userPrincipalName ?? columns.domainname ?? null;
+  if (account !== undefined && settings.refreshesNames) {
+    const { givenName = null, sn = null, mail = null } = account;
+    Object.assign(columns, { firstname: givenName, lastname: sn, internalemailaddress: mail });
+  }
+  const renamed = 'firstname' in changes || 'lastname' in changes || (account !== undefined && settings.refreshesNames);
+  if (renamed) columns.fullname = fullName(columns);
   const mapping = account === undefined ? before.mapping : { objectGUID: account.objectGUID, objectSid: account.objectSid };
-  return { id: before.id, version: organization.records.nextVersion(), columns, mapping };
+  const left = account === undefined || !settings.keepsFormerAccounts ? undefined : before.mapping?.objectGUID;
+  const formerAccounts = left === undefined ? before.formerAccounts : [...(before.formerAccounts ?? []), left];
+  return { id: before.id, version: organization.records.nextVersion(), columns, mapping, formerAccounts };
 }
 
 /** A record without a name, as a new one starts. */

@@ -1,8 +1,9 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { ApiError, type Dialect, errorBody, fault, faultStatus, hexCode, notImitated, odataError } from './api-error.ts';
+import { batch } from './batch.ts';
 import { type Answer, type Exchange, json, type Organization, parsePrefer } from './exchange.ts';
 import type { DefectKind } from './traffic.ts';
-import { countUsers, readUser, readUsers } from './users-read.ts';
+import { countUsers, existing, readUser, readUsers } from './users-read.ts';
 import { missingPrivilege, writeUser } from './users-write.ts';
 
 export interface Call {
@@ -55,6 +56,9 @@ async function route(organization: Organization, exchange: Exchange): Promise<An
   if (/^WhoAmI(\(\))?$/.test(resource)) return read(exchange, () => whoAmI(organization, exchange));
   if (resource === 'RetrieveVersion()') return read(exchange, () => retrieveVersion(organization, exchange));
   if (resource === "EntityDefinitions(LogicalName='systemuser')") return read(exchange, () => definition(organization, exchange));
+  if (resource === '$batch' && method === 'POST') return batch(organization, exchange, (target) => resourceBelow(exchange.base, target));
+  const rolesOf = /^systemusers\(([0-9a-f-]{36})\)\/systemuserroles_association$/i.exec(resource)?.[1];
+  if (rolesOf !== undefined) return read(exchange, () => roles(organization, exchange, rolesOf.toLowerCase()));
   if (resource === 'systemusers') {
     if (method === 'POST') throw notImitated('creating users with POST');
     return read(exchange, () => privileged(organization, () => readUsers(organization, exchange)));
@@ -106,6 +110,30 @@ function definition({ settings }: Organization, exchange: Exchange): Answer {
   });
 }
 
+/** The template of the role that every organization is made with. */
+const SYSTEM_ADMINISTRATOR = '627090ff-40a3-4053-8790-584edc5be201';
+
+/** The security roles of a user; only the caller has any here. */
+function roles(organization: Organization, exchange: Exchange, id: string): Answer {
+  if (exchange.query !== '$select=_roletemplateid_value') throw notImitated('other columns of roles than _roletemplateid_value');
+  if (organization.settings.deniedPrivileges.includes('prvReadRole')) throw missingPrivilege(organization, 'prvReadRole');
+  const names = existing(organization, id).id === organization.caller ? organization.settings.callerRoles : [];
+  const value = names.map((name, index) => ({
+    roleid: `00000000-0000-4000-9000-${String(index).padStart(12, '0')}`,
+    _roletemplateid_value: name === 'System Administrator' ? SYSTEM_ADMINISTRATOR : null,
+  }));
+  return json(200, { '@odata.context': `${exchange.base}$metadata#roles(_roletemplateid_value)`, value });
+}
+
+/** What an address of a part of a $batch names below the service root; undefined where it leads elsewhere. */
+function resourceBelow(base: string, target: string): string | undefined {
+  const root = new URL(base);
+  const url = URL.parse(target, base);
+  return url?.origin === root.origin && url.pathname.startsWith(root.pathname)
+    ? decodePath(url.pathname.slice(root.pathname.length))
+    : undefined;
+}
+
 /** Every request should say which OData it speaks and what it takes; a body needs its type. */
 function checkHeaders(call: Call): void {
   const { headers, defect } = call;
@@ -126,6 +154,7 @@ function checkHeaders(call: Call): void {
   }
   if (call.method !== 'PATCH' && call.method !== 'POST') return;
   const type = headers['content-type'];
+  if (type !== undefined && call.method === 'POST' && /^multipart\/mixed\s*;/i.test(type)) return;
   if (type !== undefined && /^application\/json\s*(;|$)/i.test(type)) return;
   defect(type === undefined ? 'header-missing' : 'header-wrong', `content-type: ${type ?? ''}`);
   throw new ApiError('http', 415, 0x8006088a, 'The content type of the request is not supported.');

@@ -13,12 +13,14 @@ import type { CustomerEngagement } from '../../streams/customer-engagement.ts';
 import { certificate } from '../support/http-server.ts';
 
 export const CALLER = '00000000-0000-4000-8000-00000000000a';
-const TOKEN = 'token-of-the-stand-in';
+export const TOKEN = 'token-of-the-stand-in';
 
 export interface StandIn extends AsyncDisposable {
   readonly ce: CustomerEngagement;
   readonly control: ControlClient;
   readonly origin: string;
+  /** Of its client. */
+  readonly settings: Settings;
   /** Another client of the same server. */
   client(settings: Partial<Settings>): CustomerEngagement;
   /** Replaces the directory's accounts, by sAMAccountName; the same number stays the same account. */
@@ -32,6 +34,10 @@ export interface DirectoryAccount {
   readonly objectSid: string;
   readonly sAMAccountName: string;
   readonly userPrincipalName?: string | undefined;
+  readonly enabled?: boolean;
+  readonly givenName?: string | undefined;
+  readonly sn?: string | undefined;
+  readonly mail?: string | undefined;
 }
 
 /** The stand-in as a process of its own, over TLS, with a directory of numbered accounts. */
@@ -70,20 +76,20 @@ export async function standIn(
   const child = spawn(process.execPath, ['infra/customer-engagement/main.ts', configFile], { stdio: ['ignore', 'pipe', 'inherit'] });
   const { port, controlPort } = await ready(child);
   const origin = `https://127.0.0.1:${port}`;
-  const client = (settings: Partial<Settings>) =>
-    customerEngagement({
-      name: 'contoso',
-      url: `${origin}/contoso`,
-      apiVersion: `v${dialect}`,
-      caFile: tls.file,
-      auth: bearer(() => TOKEN),
-      ...settings,
-    });
+  const settings: Settings = {
+    name: 'contoso',
+    url: `${origin}/contoso`,
+    apiVersion: `v${dialect}`,
+    caFile: tls.file,
+    auth: bearer(() => TOKEN),
+  };
+  const client = (own: Partial<Settings>) => customerEngagement({ ...settings, ...own });
   const ce = client({});
   return {
     ce,
     control: new ControlClient(`http://127.0.0.1:${controlPort}`),
     origin,
+    settings,
     client,
     setAccounts,
     setDirectory,

@@ -13,6 +13,9 @@ export interface FileAccount {
   readonly sAMAccountName: string;
   readonly userPrincipalName?: string;
   readonly enabled?: boolean;
+  readonly givenName?: string;
+  readonly sn?: string;
+  readonly mail?: string;
 }
 
 /** An id that is easy to read in a failed test. */
