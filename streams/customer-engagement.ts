@@ -15,14 +15,16 @@ export interface CustomerEngagement {
   /**
    * Sets the user name of an existing record, with it what is given of `names`, and nothing else: one PATCH with `If-Match: *`.
    *
-   * @returns the user name that the server's answer shows
+   * @returns what the server's answer shows
    * @throws CustomerEngagementError
    */
   setDomainName(
     systemuserid: string,
     domainName: string,
     more?: { names?: PersonNames | undefined; signal?: AbortSignal | undefined },
-  ): Promise<string>;
+  ): Promise<Written>;
+  /** Sets these columns of an existing record and nothing else, in the same way. @throws CustomerEngagementError */
+  setColumns(systemuserid: string, columns: Partial<PersonColumns>, signal?: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -52,6 +54,17 @@ export interface SystemUser {
   readonly mark: string;
   /** SYSTEM, INTEGRATION, support, delegated administrators and application users: never touched. */
   readonly special: boolean;
+}
+
+/** What a server may take from an account together with its name. Empty where there is none. */
+export const PERSON_COLUMNS = ['firstname', 'lastname', 'internalemailaddress'] as const;
+export type PersonColumns = Pick<SystemUser, (typeof PERSON_COLUMNS)[number]>;
+
+/** What a record shows after its user name was written. */
+export interface Written {
+  readonly domainname: string;
+  /** Undefined where the answer does not tell. */
+  readonly person: PersonColumns | undefined;
 }
 
 /** What a refusal or failure means for the repair. */

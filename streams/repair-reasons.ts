@@ -11,7 +11,10 @@ const DECIDED = 'nothing';
 
 /** Of every reason; the table in SPEC.md is the same. */
 export const EXPLANATIONS: Readonly<Record<RepairReason, Explanation>> = {
-  'no-parking-account-free': { meaning: 'all parking accounts are in use', next: 'nothing, or more parking accounts if it happens often' },
+  'no-parking-account-free': {
+    meaning: 'all parking accounts are in use, or Customer Engagement takes none of the others',
+    next: 'nothing, or more parking accounts if it happens often',
+  },
   'names-exchanged': { meaning: 'a record with which it exchanges a name is on a parking account; one after the other', next: NOTHING },
   'name-in-use': { meaning: 'a record that is about to be repaired still shows its new name', next: NOTHING },
   'change-window': { meaning: 'the organization is written at other hours (changeWindow)', next: NOTHING },
@@ -21,7 +24,7 @@ export const EXPLANATIONS: Readonly<Record<RepairReason, Explanation>> = {
     next: 'nothing, or have the domain controllers replicate; namesake retry tries at once',
   },
   unavailable: {
-    meaning: 'Customer Engagement cannot be reached, or is busy',
+    meaning: 'Customer Engagement cannot be reached, is busy, or refuses for a reason that is not known and may pass',
     next: 'nothing, or see to the server; it is tried again with growing pauses',
   },
   'credentials-refused': {

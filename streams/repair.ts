@@ -126,6 +126,8 @@ export const Repair = z.looseObject({
   remap: z.boolean().optional(),
   /** objectGUID of the account that was made under the name of this one after it was deleted, while its repair was open. */
   recreatedAs: z.guid().optional(),
+  /** First name, last name and e-mail of the record before it was written, for as long as the server may have changed them with the name. */
+  person: z.looseObject({ firstname: z.string(), lastname: z.string(), internalemailaddress: z.string() }).nullable().optional(),
   /** A write was sent, and its answer did not come. */
   sent: z.boolean().optional(),
   /** It was tried in one step, and the account was on a record already. */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { CustomerEngagementError, type SystemUser } from '../../streams/customer-engagement.ts';
+import { CustomerEngagementError, PERSON_COLUMNS, type SystemUser, type Written } from '../../streams/customer-engagement.ts';
 
 const Guid = z.guid().transform((guid) => guid.toLowerCase());
 
@@ -54,7 +54,20 @@ export function readRecord(row: unknown, markColumn?: string): SystemUser | { re
   return { flaw: `a record that cannot be understood${issue === undefined ? '' : `: ${issue.path.join('.')}: ${issue.message}`}` };
 }
 
-export const NamedRecord = z.object({ systemuserid: Guid.optional(), domainname: z.string().nullable() });
+export const NamedRecord = z
+  .object({
+    systemuserid: Guid.optional(),
+    domainname: z.string().nullable(),
+    firstname: z.string().nullish(),
+    lastname: z.string().nullish(),
+    internalemailaddress: z.string().nullish(),
+  })
+  .transform(({ systemuserid, domainname, firstname, lastname, internalemailaddress }) => {
+    const isTold = firstname !== undefined && lastname !== undefined && internalemailaddress !== undefined;
+    const person = { firstname: firstname ?? '', lastname: lastname ?? '', internalemailaddress: internalemailaddress ?? '' };
+    return { systemuserid, written: { domainname: domainname ?? '', person: isTold ? person : undefined } satisfies Written };
+  });
+
 export const Caller = z.object({ UserId: Guid });
 
 function textOf(value: unknown): string {
@@ -89,9 +102,14 @@ function isSpecial(row: SpecialMarks): boolean {
   );
 }
 
-/** Path of the user name of one record, below the service root. */
+/** Path of one record, below the service root. */
+export function recordPath(systemuserid: string): string {
+  return `systemusers(${guidLiteral(systemuserid)})`;
+}
+
+/** Of its user name, and of what may change with that. */
 export function namePath(systemuserid: string): string {
-  return `systemusers(${guidLiteral(systemuserid)})?$select=domainname`;
+  return `${recordPath(systemuserid)}?$select=${['domainname', ...PERSON_COLUMNS].join(',')}`;
 }
 
 /** @param since only what was modified at or after it, ISO 8601 */

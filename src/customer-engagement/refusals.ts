@@ -50,7 +50,7 @@ const STATUS = 'Microsoft: Compose HTTP requests and handle errors; Web service 
 const CLIENT = 'Microsoft: Troubleshoot Web API client errors';
 const REPORT = 'reports from on-premises servers; no code is known';
 
-/** The first row that fits counts. Texts that could mean anything ("Access is denied.") are left to code and status. */
+/** The first row that fits counts; which of them a server sends is assumption A1, and A9 which privileges it asks for. Texts that could mean anything ("Access is denied.") are left to code and status. */
 export const REFUSALS: readonly Refusal[] = [
   ...rows('held', CODES, [[0x80041d2c, 'UserAlreadyExists', 'specified Active Directory user already exists as a']]),
   ...rows('held', REPORT, [[undefined, 'domain logon in use', 'domain logon that is already used by another user']]),

@@ -6,7 +6,7 @@ import { buildConnector, Client, type Dispatcher } from 'undici';
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
 
 export interface Request {
-  readonly method: 'GET' | 'PATCH';
+  readonly method: 'GET' | 'PATCH' | 'POST';
   /** Path and query, already encoded. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;

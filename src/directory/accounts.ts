@@ -107,7 +107,8 @@ export class Accounts implements AsyncDisposable {
   }
 
   /**
-   * Makes an account for parking: with a random password that nobody knows, that never expires, and without anything of a person.
+   * Makes an account for parking: with a random password that nobody knows, that never expires, and without anything of a person. That a
+   * disabled one will do is assumption A2.
    *
    * @throws DirectoryError also when the domain controller refuses, in its words
    */

@@ -8,7 +8,7 @@ const AFTER_REFUSAL = { first: 30_000, longest: 900_000 };
 const AFTER_FAILURES = { first: 1_000, longest: 60_000 };
 const FAILURES = 5;
 
-/** A privilege can be missing for the records of one business unit; for two records in a row it is missing altogether. */
+/** A privilege (assumption A9) can be missing for the records of one business unit; for two records in a row it is missing altogether. */
 const REFUSED_RECORDS = 2;
 
 /**

@@ -6,6 +6,7 @@ import { decide, showsNameOf, targetOf } from './decide.ts';
 import type { DoNotTouch } from './do-not-touch.ts';
 import { type Suggestion, suggestAccounts } from './evidence.ts';
 import { newRepair } from './open-repairs.ts';
+import { parkingNames } from './parking.ts';
 import { tellNames } from './person-names.ts';
 import { situationOf } from './situation.ts';
 
@@ -187,7 +188,7 @@ class Comparison {
   }
 
   #parkedOn({ domainname }: SystemUser): string | undefined {
-    return namedAlike(this.#settings.parkingAccounts, domainname);
+    return namedAlike(parkingNames(this.#settings.parkingAccounts, this.#known), domainname);
   }
 
   #since({ objectGUID }: Identity): string | undefined {

@@ -1,23 +1,27 @@
 import type { AccountFacts } from '../account-desk.ts';
 import type { RepairerLog } from '../change-log.ts';
 import type { CustomerEngagement } from '../customer-engagement.ts';
-import { domainNameParts, namedAlike, nameKey, sameName } from '../identity.ts';
+import { domainNameParts, nameKey, sameName } from '../identity.ts';
 import { isOpen, type Repair } from '../repair.ts';
 
 /** Milliseconds for which it is believed that no record is on a parking account. Customer Engagement refuses one that is taken. */
 const SEEN_FREE = 60_000;
 
-/** The parking accounts of one organization; one of them serves one repair at a time (SPEC rule 7). */
+/** The parking accounts of one organization; one of them serves one repair at a time (SPEC rule 7), and then the next (assumption A6). */
 export class ParkingPool {
   readonly size: number;
   readonly #accounts: readonly string[];
+  /** The accounts by all their names: where a server shows them by their UPNs, by those too. */
+  readonly #byName: ReadonlyMap<string, string>;
   readonly #users = new Map<string, string>();
   readonly #avoided = new Map<string, number>();
   /** When it was last seen that no record is on it. */
   readonly #seenFree = new Map<string, number>();
 
-  constructor(accounts: readonly string[]) {
+  /** @param upnOf the UPN of an account, if it has one */
+  constructor(accounts: readonly string[], upnOf: (account: string) => string | undefined = () => undefined) {
     this.#accounts = accounts;
+    this.#byName = new Map(accounts.flatMap((account) => namesOf(account, upnOf).map((name) => [nameKey(name), account] as const)));
     this.size = accounts.length;
   }
 
@@ -36,11 +40,11 @@ export class ParkingPool {
 
   /** Keeps a certain account for a record, as the journal says. */
   keep(account: string, systemuserid: string): void {
-    this.#users.set(nameKey(account), systemuserid);
+    this.#users.set(nameKey(this.find(account) ?? account), systemuserid);
   }
 
   isKeptForAnother(account: string, systemuserid: string): boolean {
-    const user = this.#users.get(nameKey(account));
+    const user = this.#users.get(nameKey(this.find(account) ?? account));
     return user !== undefined && user !== systemuserid;
   }
 
@@ -59,8 +63,8 @@ export class ParkingPool {
   }
 
   /** The account of this name, if it is one of the pool's. */
-  find(domainName: string): string | undefined {
-    return namedAlike(this.#accounts, domainName);
+  find(userName: string): string | undefined {
+    return this.#byName.get(nameKey(userName));
   }
 
   /** No record is on this account, as was just seen. */
@@ -79,9 +83,38 @@ export class ParkingPool {
     this.#seenFree.delete(nameKey(account));
   }
 
-  #isFree(account: string): boolean {
-    return !this.#users.has(nameKey(account)) && (this.#avoided.get(nameKey(account)) ?? 0) <= Date.now();
+  /** Whether there is another account that may serve, now or once its repair is through. */
+  hasAnother(account: string): boolean {
+    return this.#accounts.some((other) => !sameName(other, account) && !this.#isAvoided(other));
   }
+
+  #isFree(account: string): boolean {
+    return !this.#users.has(nameKey(account)) && !this.#isAvoided(account);
+  }
+
+  #isAvoided(account: string): boolean {
+    return (this.#avoided.get(nameKey(account)) ?? 0) > Date.now();
+  }
+}
+
+/** The names under which a record may be seen to be on this parking account (assumption A8). */
+function namesOf(account: string, upnOf: (account: string) => string | undefined): string[] {
+  const upn = upnOf(account);
+  return upn === undefined ? [account] : [account, upn];
+}
+
+/** Those of all these accounts. */
+export function parkingNames(accounts: readonly string[], log: Pick<RepairerLog, 'holder' | 'identity'>): string[] {
+  return accounts.flatMap((account) => namesOf(account, upnOf(log)));
+}
+
+/** The UPN of the account of a name, if it has one. */
+export function upnOf(log: Pick<RepairerLog, 'holder' | 'identity'>): (account: string) => string | undefined {
+  return (account) => {
+    const { domain, sAMAccountName } = domainNameParts(account);
+    const objectGUID = log.holder(domain, sAMAccountName);
+    return objectGUID === undefined ? undefined : log.identity(objectGUID)?.userPrincipalName;
+  };
 }
 
 export interface ParkingCheck {
@@ -104,7 +137,7 @@ export async function checkParkingAccounts(
   { ou, facts }: { ou: string | undefined; facts: readonly AccountFacts[] | undefined },
   stop: AbortSignal,
 ): Promise<ParkingCheck> {
-  const records = accounts.length === 0 ? [] : await ce.find({ domainNames: accounts }, stop);
+  const records = accounts.length === 0 ? [] : await ce.find({ domainNames: parkingNames(accounts, log) }, stop);
   const usable: string[] = [];
   const refused: { account: string; why: string }[] = [];
   for (const account of accounts) {
@@ -127,7 +160,8 @@ export async function checkParkingAccounts(
     if (flaw !== undefined) return flaw;
     if (log.link(identity.objectGUID) !== undefined)
       return 'it is linked to a Customer Engagement user: use accounts made for parking only';
-    const record = records.find(({ domainname }) => sameName(domainname, account));
+    const names = parkingNames([account], log);
+    const record = records.find(({ domainname }) => names.some((name) => sameName(domainname, name)));
     if (record !== undefined) {
       // One that was ever repaired may have come here by a write that was given up and carried out late: it is looked after.
       const repair = log.repair(record.systemuserid);

@@ -9,6 +9,11 @@ const CALLER_CANNOT_CHANGE_OWN_DOMAIN_NAME = 0x80044161;
  * a server that has not heard of the change still takes it for (between sites that takes three hours by default).
  */
 const HELD_ATTEMPTS = { own: 4, takenOver: 60 };
+/**
+ * How often a refusal that is not known (assumption A1) is tried: once again, unless the record is parked. Then it may be one that passes, as that of a
+ * name which the server has yet to hear of, and nobody can log on as that person until it has; so for about an hour.
+ */
+const REFUSED_ATTEMPTS = { usual: 1, parked: 60 };
 
 const WAITS: Partial<Record<CustomerEngagementFailure, RepairReason>> = {
   transient: 'unavailable',
@@ -28,7 +33,7 @@ export type Meaning = { readonly step: 'wait' | 'end'; readonly reason: RepairRe
  */
 export function meaningOf(
   error: Pick<CustomerEngagementError, 'failure' | 'code'>,
-  { attempts, formerHolder }: Pick<Repair, 'attempts' | 'formerHolder'>,
+  { attempts, formerHolder, parkingAccount }: Pick<Repair, 'attempts' | 'formerHolder' | 'parkingAccount'>,
 ): Meaning {
   const reason = WAITS[error.failure];
   if (reason !== undefined) return { step: 'wait', reason };
@@ -42,6 +47,8 @@ export function meaningOf(
     case 'missing':
       return { step: 'end', reason: 'record-missing' };
     default:
-      return attempts === 0 ? { step: 'wait', reason: 'unavailable' } : { step: 'end', reason: 'refused' };
+      return attempts < (parkingAccount === null ? REFUSED_ATTEMPTS.usual : REFUSED_ATTEMPTS.parked)
+        ? { step: 'wait', reason: 'unavailable' }
+        : { step: 'end', reason: 'refused' };
   }
 }

@@ -24,7 +24,7 @@ import { aborted, failWhenAborted, type RetryPlan, retryWithReports, sideBySide,
 import type { Repair } from '../repair.ts';
 import { takeOver } from './intake.ts';
 import { type Astray, Linker } from './links.ts';
-import { checkParkingAccounts, type ParkingCheck, ParkingPool } from './parking.ts';
+import { checkParkingAccounts, type ParkingCheck, ParkingPool, parkingNames, upnOf } from './parking.ts';
 import { Repairs } from './repairs.ts';
 import { serve } from './requests.ts';
 import type { RepairsSettings } from './steps.ts';
@@ -147,10 +147,10 @@ async function start(
   if (stop.aborted) return undefined;
   const own = await ce.whoAmI(stop);
   const parking = await parkingNow(ce, log, settings, stop);
-  const linker = new Linker(ce, log, settings);
+  const linker = new Linker(ce, log, { ...settings, parkingAccounts: parkingNames(settings.parkingAccounts, log) });
   const astray: Astray[] = [];
   const links = await linker.learn(stop, (record) => astray.push(record));
-  const pool = new ParkingPool(parking.usable);
+  const pool = new ParkingPool(parking.usable, upnOf(log));
   if (pool.size === 0 && astray.length === 0 && !log.openRepairs().some(mayBeParked)) throw withoutParking(parking);
   return {
     own,

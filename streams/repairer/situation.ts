@@ -8,7 +8,7 @@ import { standsInFront } from './order.ts';
 import { namesToWrite } from './person-names.ts';
 
 /**
- * Milliseconds after a change for which a server is thought to lag behind the directory. Shorter for a record whose own mapping is
+ * Milliseconds after a change for which a server is thought to lag behind the directory (assumption A7). Shorter for a record whose own mapping is
  * doubtful: then that may well be what the other one waits for, and nobody can log on as that person meanwhile.
  */
 const LAG_MILLISECONDS = { usual: 3_600_000, doubtful: 300_000 };

@@ -1,7 +1,13 @@
 import { delay, firstValueFrom, from, map, race } from 'rxjs';
 import type { AccountDesk } from '../account-desk.ts';
 import type { RepairerLog } from '../change-log.ts';
-import { type CustomerEngagement, CustomerEngagementError, type SystemUser } from '../customer-engagement.ts';
+import {
+  type CustomerEngagement,
+  CustomerEngagementError,
+  type PersonColumns,
+  type SystemUser,
+  type Written,
+} from '../customer-engagement.ts';
 import { isUpn, sameName } from '../identity.ts';
 import { aborted } from '../operators.ts';
 import { isOpen, type Repair, type RepairReason } from '../repair.ts';
@@ -13,6 +19,7 @@ import { LastLogons } from './last-logons.ts';
 import { linkOf } from './links.ts';
 import type { OpenRepairs } from './open-repairs.ts';
 import type { ParkingPool } from './parking.ts';
+import { personOf, takenFrom } from './person-columns.ts';
 import { namesToWrite, sendSame, sentOf, tellNames } from './person-names.ts';
 import { ReadAhead } from './read-ahead.ts';
 import { meaningOf } from './repair-failures.ts';
@@ -61,7 +68,7 @@ export interface Workshop {
 }
 
 /**
- * Takes the steps of repairs, one after the other for each record. What is to be done is decided anew before each step from what is
+ * Takes the steps of repairs, one after the other for each record: two single writes (assumption A3). What is to be done is decided anew before each step from what is
  * true then; the journal only has to tell, after a crash, which records to look at and on which account they may be parked.
  */
 export class Steps {
@@ -153,9 +160,11 @@ export class Steps {
 
   async #do(systemuserid: string, decision: Decision, record: SystemUser | undefined): Promise<boolean> {
     switch (decision.step) {
-      case 'end':
-        this.#schedule.alongside(this.end(systemuserid, decision, record));
+      case 'end': {
+        const back = decision.state === 'repaired' ? await this.#putBack(systemuserid, record) : {};
+        if (back !== undefined) this.#schedule.alongside(this.end(systemuserid, { ...decision, ...back }, record));
         return false;
+      }
       case 'wait':
         // Where it is not on it, as was just read, nobody has to wait for this one.
         if (!sameName(record?.domainname ?? '', this.#repairs.get(systemuserid).parkingAccount ?? '')) {
@@ -209,7 +218,8 @@ export class Steps {
     const account = this.#pool.find(shown);
     if (account !== undefined) {
       this.#pool.keep(account, systemuserid);
-      this.#repairs.update(systemuserid, { parkingAccount: account });
+      // As it is shown: a server may put the UPN of an account in the place of what was written (the opposite of assumption A8).
+      this.#repairs.update(systemuserid, { parkingAccount: shown });
     } else if (parkingAccount !== null && sameName(shown, to) && !sameName(shown, this.#target(systemuserid))) {
       // Named for a goal that has changed since: whoever has that name now, it was not given by somebody's hand.
       this.#repairs.update(systemuserid, { from: shown });
@@ -227,6 +237,7 @@ export class Steps {
       parkingAccount: account,
       notBefore: null,
       names: this.#names(systemuserid, record),
+      person: record === undefined ? null : personOf(record),
       times: { ...times, intended: new Date().toISOString() },
     });
     const { parallel } = this.#settings;
@@ -245,8 +256,9 @@ export class Steps {
       if (!(error instanceof CustomerEngagementError) || error.failure === 'unknown-outcome') throw error;
       // Certainly nothing was written.
       this.#repairs.update(systemuserid, { state: 'waiting', parkingAccount: null });
-      if (error.failure !== 'held' && error.failure !== 'not-in-directory') throw error;
-      // The account cannot serve now: another one may.
+      const isAccounts = error.failure === 'held' || error.failure === 'not-in-directory';
+      if (!isAccounts && !(error.failure === 'refused' && this.#pool.hasAnother(account))) throw error;
+      // The account cannot serve now, as a disabled one might not (assumption A2): another one may.
       this.#pool.avoid(account, AVOID_MILLISECONDS);
       this.release(systemuserid);
       return true;
@@ -260,14 +272,15 @@ export class Steps {
   /** In one step; where the account is on a record after all, in two. */
   async #direct(systemuserid: string, to: string, record: SystemUser | undefined): Promise<boolean> {
     this.release(systemuserid);
-    const from = record?.domainname ?? '';
     const names = this.#names(systemuserid, record);
-    const intent = { state: 'repairing', reason: null, message: null, from, to, parkingAccount: null, notBefore: null, names } as const;
+    const shown = { from: record?.domainname ?? '', person: record === undefined ? null : personOf(record) };
+    const intent = { state: 'repairing', reason: null, message: null, ...shown, to, parkingAccount: null, notBefore: null, names } as const;
     await this.#repairs.record(systemuserid, intent);
     if (!(await this.#mayWrite()) || this.#stop.aborted) return false;
     if (this.#target(systemuserid) !== to) return true;
+    let written: Written;
     try {
-      await this.#write(systemuserid, to, names);
+      written = await this.#write(systemuserid, to, names);
     } catch (error) {
       if (!(error instanceof CustomerEngagementError)) throw error;
       if (error.failure === 'unknown-outcome') this.#repairs.update(systemuserid, { sent: true });
@@ -277,7 +290,7 @@ export class Steps {
       this.#repairs.update(systemuserid, { twoSteps: true });
       return true;
     }
-    return await this.#named(systemuserid, to);
+    return await this.#named(systemuserid, to, written);
   }
 
   /** @param record as it was last read */
@@ -296,8 +309,9 @@ export class Steps {
     }
     if (!(await this.#mayWrite())) return false;
     if (this.#target(systemuserid) !== to) return true;
+    let written: Written;
     try {
-      await this.#write(systemuserid, to, names);
+      written = await this.#write(systemuserid, to, names);
     } catch (error) {
       if (!(error instanceof CustomerEngagementError)) throw error;
       // Renamed again meanwhile: no wonder that the name was refused.
@@ -305,10 +319,10 @@ export class Steps {
       if (this.#isAboutNames(systemuserid, error, names)) return true;
       throw error;
     }
-    return await this.#named(systemuserid, to);
+    return await this.#named(systemuserid, to, written);
   }
 
-  async #named(systemuserid: string, to: string): Promise<boolean> {
+  async #named(systemuserid: string, to: string, { person }: Written): Promise<boolean> {
     const repair = this.#repairs.get(systemuserid);
     this.#tries.forget(systemuserid);
     this.#repairs.update(systemuserid, { attempts: 0, times: { ...repair.times, named: new Date().toISOString() } });
@@ -317,8 +331,28 @@ export class Steps {
     if (lastLogon !== undefined) this.#repairs.update(systemuserid, { lastLogon });
     // Renamed again meanwhile.
     if (this.#target(systemuserid) !== to) return true;
-    this.#schedule.alongside(this.end(systemuserid, { state: 'repaired', reason: null }, { systemuserid, domainname: to }));
+    // The answer did not tell: it has to be asked.
+    if (person === undefined) return true;
+    const back = await this.#putBack(systemuserid, person);
+    const repaired = { state: 'repaired', reason: null, ...back } as const;
+    if (back !== undefined) this.#schedule.alongside(this.end(systemuserid, repaired, { systemuserid, domainname: to }));
     return false;
+  }
+
+  /**
+   * Puts back what the server took from the account together with its name.
+   *
+   * @returns what was done, if anything; undefined where it cannot be done now, since it is time to stop
+   */
+  async #putBack(systemuserid: string, now: PersonColumns | undefined): Promise<{ readonly message?: string } | undefined> {
+    const repair = this.#repairs.get(systemuserid);
+    const identity = this.#log.identity(repair.objectGUID);
+    if (now === undefined || identity === undefined) return {};
+    const columns = takenFrom(repair, identity, now);
+    if (Object.keys(columns).length === 0) return {};
+    if (!(await this.#mayWrite())) return undefined;
+    await this.#ce.setColumns(systemuserid, columns);
+    return { message: `${this.#ce.name} changed ${Object.keys(columns).join(', ')} with the user name; put back` };
   }
 
   /** Whether it is certain that nobody else repairs; false when that has not become certain by the time of a stop. @throws FencedError @throws LogError */
@@ -354,12 +388,14 @@ export class Steps {
   }
 
   /** @throws CustomerEngagementError of kind 'unknown-outcome' also when the server's answer shows another name */
-  async #write(systemuserid: string, name: string, names?: Repair['names']): Promise<void> {
-    const shown = await this.#ce.setDomainName(systemuserid, name, { names: sentOf(names) });
+  async #write(systemuserid: string, name: string, names?: Repair['names']): Promise<Written> {
+    const written = await this.#ce.setDomainName(systemuserid, name, { names: sentOf(names) });
     this.#breaker.answered({ written: true });
-    if (!sameName(shown, name)) {
-      throw new CustomerEngagementError('unknown-outcome', `${this.#ce.name}: the record shows ${shown} after ${name} was written`);
-    }
+    if (sameName(written.domainname, name)) return written;
+    throw new CustomerEngagementError(
+      'unknown-outcome',
+      `${this.#ce.name}: the record shows ${written.domainname} after ${name} was written`,
+    );
   }
 
   /** The repair has ended; durable when it resolves. From now on its parking account can serve another. @throws FencedError @throws LogError */
@@ -383,6 +419,7 @@ export class Steps {
       parkingAccount,
       notBefore: null,
       names,
+      ...(!stillParked && { person: null }),
     });
     const ended = this.#repairs.get(systemuserid);
     if (!stillParked) this.release(systemuserid);
@@ -423,7 +460,7 @@ export class Steps {
   async #failed(systemuserid: string, error: CustomerEngagementError): Promise<void> {
     const repair = this.#repairs.get(systemuserid);
     const attempts = this.#tries.times(systemuserid, error.failure);
-    const meaning = meaningOf(error, { attempts, formerHolder: repair.formerHolder });
+    const meaning = meaningOf(error, { attempts, formerHolder: repair.formerHolder, parkingAccount: repair.parkingAccount });
     if (meaning.step === 'wait') {
       await this.#wait(systemuserid, meaning.reason, error.message, { obstacle: error.failure, retryAfter: error.retryAfter });
       return;

@@ -7,7 +7,7 @@ export type Obstacle = CustomerEngagementFailure | RepairReason;
 
 type Delay = { readonly first: number; readonly longest: number };
 
-/** First and longest delay in milliseconds before a repair that has to wait is tried again. */
+/** First and longest delay in milliseconds before a repair that has to wait is tried again; a name that is not known yet: assumption A7. */
 const DELAYS: Partial<Record<RepairReason, Delay>> = {
   unavailable: { first: 200, longest: 60_000 },
   'not-in-directory-yet': { first: 2_000, longest: 300_000 },
@@ -15,6 +15,8 @@ const DELAYS: Partial<Record<RepairReason, Delay>> = {
 };
 /** For waits that end when another repair goes on: the delay is only their safety net. */
 const UNTIL_ANOTHER_ENDS: Delay = { first: 1_000, longest: 30_000 };
+/** Obstacles that are another repair: they say nothing of what was in the way of this one. */
+const OTHERS: ReadonlySet<Obstacle> = new Set<Obstacle>(['no-parking-account-free', 'names-exchanged', 'name-in-use']);
 /** The longest wait in milliseconds that a Retry-After header is believed. */
 const LONGEST_WAIT = 3_600_000;
 
@@ -43,7 +45,8 @@ export class Tries {
   failed(systemuserid: string, reason: RepairReason, obstacle: Obstacle): number {
     const last = this.#last.get(systemuserid);
     const attempts = (last?.reason === reason ? last.attempts : 0) + 1;
-    this.#last.set(systemuserid, { reason, attempts, obstacle, times: this.times(systemuserid, obstacle) + 1 });
+    const own = OTHERS.has(obstacle) && last !== undefined ? last : { obstacle, times: this.times(systemuserid, obstacle) + 1 };
+    this.#last.set(systemuserid, { reason, attempts, obstacle: own.obstacle, times: own.times });
     return attempts;
   }
 

@@ -23,7 +23,7 @@ describe('a bearer token', () => {
       },
       { auth: bearer(() => tokens.shift() ?? '') },
     );
-    expect(await at.ce.setDomainName(ID, 'CORP\\lee')).toBe('CORP\\lee');
+    expect(await at.ce.setDomainName(ID, 'CORP\\lee')).toMatchObject({ domainname: 'CORP\\lee' });
     expect(at.server.received.map(({ method, body }) => [method, body])).toEqual(Array(2).fill(['PATCH', '{"domainname":"CORP\\\\lee"}']));
   });
 

@@ -179,17 +179,45 @@ describe('all', () => {
   });
 });
 
+describe('setColumns', () => {
+  test('is one PATCH of these columns, only of a record that exists', async () => {
+    await using at = await pair((response) => {
+      response.writeHead(204).end();
+    });
+    await at.ce.setColumns(ID, { firstname: 'Ann', internalemailaddress: '' });
+    expect(at.server.received).toHaveLength(1);
+    const [request] = at.server.received;
+    expect(request).toMatchObject({
+      method: 'PATCH',
+      url: `/contoso/api/data/v9.1/systemusers(${ID})`,
+      body: '{"firstname":"Ann","internalemailaddress":null}',
+    });
+    expect(request?.headers).toMatchObject({ ...COMMON, 'if-match': '*', 'content-type': 'application/json; charset=utf-8' });
+  });
+
+  test('a refusal, and an answer that does not come', async () => {
+    await using refusing = await pair((response) =>
+      json(response, 403, { error: { code: '0x80040220', message: 'is missing prvWriteUser' } }),
+    );
+    expect((await failing(refusing.ce.setColumns(ID, { firstname: 'Ann' }))).failure).toBe('privilege');
+    await using silent = await pair((response) => {
+      response.destroy();
+    });
+    expect((await failing(silent.ce.setColumns(ID, { firstname: 'Ann' }))).failure).toBe('unknown-outcome');
+  });
+});
+
 describe('setDomainName', () => {
   test('is one PATCH of nothing but the name, only of a record that exists, and gives what the answer shows', async () => {
     await using at = await pair((response) =>
       json(response, 200, { systemuserid: ID, domainname: 'CORP\\Alee' }, { 'preference-applied': 'return=representation' }),
     );
-    expect(await at.ce.setDomainName(ID, 'CORP\\alee')).toBe('CORP\\Alee');
+    expect(await at.ce.setDomainName(ID, 'CORP\\alee')).toEqual({ domainname: 'CORP\\Alee', person: undefined });
     expect(at.server.received).toHaveLength(1);
     const [request] = at.server.received;
     expect(request).toMatchObject({
       method: 'PATCH',
-      url: `/contoso/api/data/v9.1/systemusers(${ID})?$select=domainname`,
+      url: `/contoso/api/data/v9.1/systemusers(${ID})?$select=domainname,firstname,lastname,internalemailaddress`,
       body: '{"domainname":"CORP\\\\alee"}',
     });
     expect(request?.headers).toMatchObject({
@@ -216,9 +244,12 @@ describe('setDomainName', () => {
       if (request.method === 'PATCH') response.writeHead(204).end();
       else json(response, 200, record({ domainname: 'CORP\\lee' }));
     });
-    expect(await at.ce.setDomainName(ID, 'CORP\\lee')).toBe('CORP\\lee');
+    const person = { firstname: 'Ann', lastname: 'Lee', internalemailaddress: 'ann.lee@example.test' };
+    expect(await at.ce.setDomainName(ID, 'CORP\\lee')).toEqual({ domainname: 'CORP\\lee', person });
     expect(at.server.received.map(({ method }) => method)).toEqual(['PATCH', 'GET']);
-    expect(at.server.received[1]?.url).toBe(`/contoso/api/data/v9.1/systemusers(${ID})?$select=domainname`);
+    expect(at.server.received[1]?.url).toBe(
+      `/contoso/api/data/v9.1/systemusers(${ID})?$select=domainname,firstname,lastname,internalemailaddress`,
+    );
   });
 
   test('leaves the outcome open when that reading fails', async () => {

@@ -73,8 +73,8 @@ async function busy(ce: CustomerEngagement): Promise<void> {
   expect(found.map(([record]) => record?.domainname)).toEqual(Array(20).fill(names.domainNames[0]));
   const id = found[0]?.[0]?.systemuserid ?? '';
   const [parking = ''] = bed.directory.parkingAccounts;
-  expect(await ce.setDomainName(id, parking)).toBe(parking);
-  expect(await ce.setDomainName(id, names.domainNames[0] ?? '')).toBe(names.domainNames[0]);
+  expect(await ce.setDomainName(id, parking)).toMatchObject({ domainname: parking });
+  expect(await ce.setDomainName(id, names.domainNames[0] ?? '')).toMatchObject({ domainname: names.domainNames[0] });
 }
 
 async function statuses(): Promise<Record<string, number>> {

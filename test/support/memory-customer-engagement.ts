@@ -26,7 +26,7 @@ export interface MemoryRecord {
 }
 
 export interface Call {
-  readonly operation: 'whoAmI' | 'find' | 'all' | 'set';
+  readonly operation: 'whoAmI' | 'find' | 'all' | 'set' | 'set-columns';
   readonly systemuserid: string | undefined;
   readonly name: string | undefined;
   /** First and last name that are written with it. */
@@ -158,7 +158,15 @@ export class MemoryCustomerEngagement {
         while (records.length > 0) yield records.splice(0, 5);
       },
       setDomainName: (systemuserid, domainName, { names } = {}) =>
-        exchange({ operation: 'set', systemuserid, name: domainName, names }, () => this.#set(systemuserid, domainName, names)),
+        exchange({ operation: 'set', systemuserid, name: domainName, names }, () => {
+          const domainname = this.#set(systemuserid, domainName, names);
+          const { firstname, lastname, internalemailaddress } = this.get(systemuserid);
+          return { domainname, person: { firstname, lastname, internalemailaddress } };
+        }),
+      setColumns: (systemuserid, columns) =>
+        exchange({ operation: 'set-columns', systemuserid, name: undefined }, () => {
+          Object.assign(this.get(systemuserid), columns);
+        }),
       close: async () => {},
     };
   }

@@ -146,23 +146,35 @@ describe('meaningOf', () => {
 
   test.each(Object.entries(MEANINGS))('%s', (failure, meaning) => {
     const error = new CustomerEngagementError(failure as CustomerEngagementFailure, '');
-    expect(meaningOf(error, { attempts: 4, formerHolder: null })).toEqual(meaning);
+    expect(meaningOf(error, { attempts: 4, formerHolder: null, parkingAccount: null })).toEqual(meaning);
   });
 
   test('a refusal of unknown kind is tried once more', () => {
-    expect(meaningOf(new CustomerEngagementError('refused', ''), { attempts: 0, formerHolder: null })).toMatchObject({ step: 'wait' });
+    expect(meaningOf(new CustomerEngagementError('refused', ''), { attempts: 0, formerHolder: null, parkingAccount: null })).toMatchObject({
+      step: 'wait',
+    });
+  });
+
+  test('SPEC rule 7: of a parked record more often, since nobody can log on as that person, and not for ever', () => {
+    const refused = new CustomerEngagementError('refused', '');
+    const parkingAccount = 'CORP\\ns-park-1';
+    expect(meaningOf(refused, { attempts: 59, formerHolder: null, parkingAccount })).toEqual({ step: 'wait', reason: 'unavailable' });
+    expect(meaningOf(refused, { attempts: 60, formerHolder: null, parkingAccount })).toEqual({ step: 'end', reason: 'refused' });
   });
 
   test("a held name is tried again while the listener or the server may lag, longer when it was another account's, and not for ever", () => {
     const held = new CustomerEngagementError('held', '');
     const formerHolder = guid('account', 2);
-    expect(meaningOf(held, { attempts: 0, formerHolder: null })).toMatchObject({ step: 'wait' });
-    expect(meaningOf(held, { attempts: 10, formerHolder })).toEqual({ step: 'wait', reason: 'not-in-directory-yet' });
-    expect(meaningOf(held, { attempts: 100, formerHolder })).toMatchObject({ step: 'end', reason: 'held-by-another-record' });
+    expect(meaningOf(held, { attempts: 0, formerHolder: null, parkingAccount: null })).toMatchObject({ step: 'wait' });
+    expect(meaningOf(held, { attempts: 10, formerHolder, parkingAccount: null })).toEqual({ step: 'wait', reason: 'not-in-directory-yet' });
+    expect(meaningOf(held, { attempts: 100, formerHolder, parkingAccount: null })).toMatchObject({
+      step: 'end',
+      reason: 'held-by-another-record',
+    });
   });
 
   test('the own record is told from special users by its code', () => {
     const error = new CustomerEngagementError('impossible', '', { code: CALLER_CANNOT_CHANGE_OWN_DOMAIN_NAME });
-    expect(meaningOf(error, { attempts: 0, formerHolder: null })).toEqual({ step: 'end', reason: 'own-record' });
+    expect(meaningOf(error, { attempts: 0, formerHolder: null, parkingAccount: null })).toEqual({ step: 'end', reason: 'own-record' });
   });
 });

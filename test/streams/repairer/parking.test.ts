@@ -106,7 +106,7 @@ describe('parking accounts', () => {
     const world = await started({ parking: 1 });
     world.ce.fate = (call) => (isNaming(call) ? 'refused' : 'ok');
     world.rename(1, 'ann');
-    await passed(MINUTE);
+    await passed(90 * MINUTE);
     expect(world.repair(1)).toMatchObject({ state: 'needs-person', parkingAccount: 'CORP\\ns-park-1' });
     world.ce.fate = () => 'ok';
     world.rename(2, 'bob');

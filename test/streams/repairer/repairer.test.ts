@@ -88,7 +88,7 @@ describe('one repair', () => {
     const world = await started();
     const client = world.ce.client.bind(world.ce);
     world.kill();
-    world.ce.client = () => ({ ...client(), setDomainName: async () => 'CORP\\something' });
+    world.ce.client = () => ({ ...client(), setDomainName: async () => ({ domainname: 'CORP\\something', person: undefined }) });
     world.start();
     await passed(50);
     world.rename(1, 'ann');
@@ -379,7 +379,7 @@ describe('what a person must decide', () => {
     world.ce.get(guid('record', 1)).domainname = domainname;
   }
 
-  test('SPEC rule 7: refused for an unknown reason, twice: says where the record is', async () => {
+  test('SPEC rule 7: refused for an unknown reason, twice, or for an hour where it is parked: says where the record is', async () => {
     const parking = await started();
     parking.ce.fate = (call) => (isParking(call) ? 'refused' : 'ok');
     parking.rename(1, 'ann');
@@ -388,7 +388,7 @@ describe('what a person must decide', () => {
     const naming = await started();
     naming.ce.fate = (call) => (isNaming(call) ? 'refused' : 'ok');
     naming.rename(1, 'ann');
-    await passed(MINUTE);
+    await passed(90 * MINUTE);
     expect(naming.repair(1)).toMatchObject({ state: 'needs-person', reason: 'refused', parkingAccount: 'CORP\\ns-park-1' });
     naming.ce.fate = () => 'ok';
     for (const [user, name] of [
@@ -628,5 +628,72 @@ describe('starting and stopping', () => {
     await passed(2 * MINUTE);
     expect(world.shown(50)).toBe('CORP\\later');
     expect(reportsOf(world, 'waiting').every(({ on }) => on === 'contoso')).toBe(true);
+  });
+});
+
+describe('a server that takes names from the account', () => {
+  const before = { firstname: 'Tim', lastname: 'Lee', internalemailaddress: 'tim@corp.test' };
+
+  async function taking(taken: Partial<typeof before>): Promise<World> {
+    const world = await started({ users: 1 });
+    Object.assign(world.ce.get(guid('record', 1)), before);
+    world.ce.onWrite = (record, name) => {
+      if (/park/.test(name)) Object.assign(record, taken);
+    };
+    return world;
+  }
+
+  const names = (world: World) => {
+    const { firstname, lastname, internalemailaddress } = world.ce.get(guid('record', 1));
+    return { firstname, lastname, internalemailaddress };
+  };
+
+  test('what it took or emptied is put back, and the outcome says so', async () => {
+    const world = await taking({ firstname: '', lastname: 'Person 1', internalemailaddress: '' });
+    world.rename(1, 'ann');
+    await passed(SECOND);
+    expect(names(world)).toEqual(before);
+    expect(world.repair(1)).toMatchObject({
+      state: 'repaired',
+      message: expect.stringContaining('changed firstname, lastname, internalemailaddress'),
+      person: null,
+    });
+    world.expectRight();
+  });
+
+  test('what a person wrote meanwhile stays', async () => {
+    const world = await taking({ firstname: 'Timothy' });
+    world.rename(1, 'ann');
+    await passed(SECOND);
+    expect(names(world)).toEqual({ ...before, firstname: 'Timothy' });
+    expect(world.repair(1)).toMatchObject({ state: 'repaired', message: null });
+  });
+
+  test('also by the one who goes on after the repairer was killed, whenever that was', async () => {
+    for (let after = 0; after < 12; after++) {
+      const world = await taking({ firstname: '', internalemailaddress: '' });
+      world.rename(1, 'ann');
+      await passed(after);
+      world.kill();
+      world.start();
+      await passed(MINUTE);
+      expect(names(world)).toEqual(before);
+      world.expectRight();
+      world.kill();
+    }
+  });
+
+  test('and where that does not come about at once', async () => {
+    const world = await taking({ firstname: '' });
+    once(world, 'lost', ({ operation }) => operation === 'set-columns');
+    world.rename(1, 'ann');
+    await passed(MINUTE);
+    expect(names(world)).toEqual(before);
+    world.expectRight();
+    const again = await taking({ firstname: '' });
+    once(again, 'transient', ({ operation }) => operation === 'set-columns');
+    again.rename(1, 'ann');
+    await passed(MINUTE);
+    expect(names(again)).toEqual(before);
   });
 });
