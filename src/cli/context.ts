@@ -1,5 +1,6 @@
 import type { ChangeLog } from '../../streams/change-log.ts';
-import type { CustomerEngagement } from '../../streams/customer-engagement.ts';
+import type { CustomerEngagement, SystemUser } from '../../streams/customer-engagement.ts';
+import { nameKey } from '../../streams/identity.ts';
 import type { Loaded } from '../config/load.ts';
 import type { Configuration } from '../config/schema.ts';
 import { createLogger, type Logger } from '../runtime/logger.ts';
@@ -64,4 +65,14 @@ export async function openOrganizations(
       await Promise.all(all.map((one) => one.close()));
     },
   };
+}
+
+/** The record with this systemuserid or user name. @throws CommandError @throws CustomerEngagementError */
+export async function recordOf(ce: CustomerEngagement, text: string): Promise<SystemUser> {
+  const isId = GUID.test(text);
+  const found = await ce.find(isId ? { systemuserids: [text.toLowerCase()], domainNames: [] } : { domainNames: [text] });
+  const [record, another] = found.filter(({ systemuserid, domainname }) => nameKey(isId ? systemuserid : domainname) === nameKey(text));
+  if (record === undefined) throw new CommandError(`${ce.name} has no record with the systemuserid or user name ${text}`);
+  if (another !== undefined) throw new CommandError(`Several records of ${ce.name} show ${text}: give a systemuserid`);
+  return record;
 }

@@ -10,6 +10,7 @@ import { addDrift } from './commands/drift.ts';
 import { addLinks } from './commands/links.ts';
 import { addListening } from './commands/listening.ts';
 import { addParking } from './commands/parking.ts';
+import { addProbe } from './commands/probe.ts';
 import { addRepairs } from './commands/repairs.ts';
 import { addReport } from './commands/report.ts';
 import { addServices } from './commands/services.ts';
@@ -45,6 +46,7 @@ export async function main(args: readonly string[]): Promise<number> {
   addLinks(program, context);
   addParking(program, context);
   addReport(program, context);
+  addProbe(program, context);
   program
     .command('config')
     .description('show the settings in effect, secrets masked, and where they come from')

@@ -8,6 +8,8 @@ import type { RepairerSettings } from '../../streams/repairer/repairer.ts';
 import { isLocked } from '../changelog/locked.ts';
 import { ConfigurationError } from '../config/load.ts';
 import type { Configuration } from '../config/schema.ts';
+import type { ProbedServer } from '../customer-engagement/probe/server.ts';
+import type { Settings as WebApiSettings } from '../customer-engagement/requests.ts';
 import type { AccountsSettings } from '../directory/accounts.ts';
 import { trustedCertificates } from '../directory/endpoint.ts';
 import { ldapDirectorySource } from '../directory/source.ts';
@@ -52,8 +54,11 @@ export function readingSettings({ listener }: Configuration): ReadingSettings {
   return { ...listener, requestsEvery: REQUESTS_EVERY };
 }
 
-/** @param look for a look, or to ask the listener for something: leaves no file behind, and others may be at work meanwhile */
-export async function changeLog(configuration: Configuration, log: Logger, { look = false } = {}): Promise<ChangeLog> {
+/**
+ * @param look for a look, or to ask the listener for something: leaves no file behind, and others may be at work meanwhile
+ * @param guest keeps no cache: that of the state directory may be in use
+ */
+export async function changeLog(configuration: Configuration, log: Logger, { look = false, guest = false } = {}): Promise<ChangeLog> {
   const { stateDirectory } = configuration;
   const { kafka, sqlite } = configuration.log;
   if (kafka === undefined) {
@@ -78,7 +83,7 @@ export async function changeLog(configuration: Configuration, log: Logger, { loo
       onClientLog: (level, message) => log.debug({ level }, `kafkajs: ${message}`),
     },
     {
-      cacheFile: look ? '' : join(stateDirectory, 'cache.db'),
+      cacheFile: look || guest ? '' : join(stateDirectory, 'cache.db'),
       onSetAside: (where, why) => log.warn({ where }, `set aside ${where}: ${why}`),
       onRebuild: (why) => log.info(`reading the topics again: the cache cannot be used, ${why}`),
     },
@@ -104,31 +109,36 @@ export function repairerSettings({ repairer, organizations }: Configuration, nam
 export async function organizations(configuration: Configuration, log: Logger): Promise<CustomerEngagement[]> {
   if (configuration.organizations.length === 0) return [];
   const { customerEngagement } = await import('../customer-engagement/client.ts');
+  return await Promise.all(
+    configuration.organizations.map(async ({ name }, index) => {
+      const settings = await webApiSettings(configuration, name, log);
+      return made(`organizations.${index}`, () => customerEngagement(settings));
+    }),
+  );
+}
+
+/** For what only the probe asks. */
+export async function probedServer(configuration: Configuration, organization: string, log: Logger): Promise<ProbedServer> {
+  const { ProbedServer } = await import('../customer-engagement/probe/server.ts');
+  return new ProbedServer(await webApiSettings(configuration, organization, log));
+}
+
+/** How the Web API of this organization is reached. @throws ConfigurationError */
+async function webApiSettings(configuration: Configuration, wanted: string, log: Logger): Promise<WebApiSettings> {
   const { authentication } = await import('./authentication.ts');
-  return configuration.organizations.map((organization, index) => {
-    const { name, url, apiVersion, caFile, allowClearText, deadline, auth, doNotTouch } = organization;
-    const markColumn = doNotTouch.column;
-    // Those that are being written, and one each for what is read ahead and for links.
-    const connections = parallelOf(organization) + 2;
-    checkCaFile(`organizations.${index}.caFile`, caFile);
-    const warn = (message: string) => log.warn(message);
-    if (auth.method === 'adfs') checkCaFile(`organizations.${index}.auth.caFile`, auth.caFile);
-    const place = { url, deadline, stateDirectory: configuration.stateDirectory, warn: (message: string) => warn(`${name}: ${message}`) };
-    return made(`organizations.${index}`, () =>
-      customerEngagement({
-        name,
-        url,
-        apiVersion,
-        caFile,
-        allowClearText,
-        deadline,
-        connections,
-        auth: authentication(auth, place),
-        markColumn,
-        warn,
-      }),
-    );
-  });
+  const index = configuration.organizations.findIndex(({ name }) => name === wanted);
+  const organization = configuration.organizations[index];
+  if (organization === undefined) throw new ConfigurationError([`organizations: there is none called ${wanted}`]);
+  const { name, url, apiVersion, caFile, allowClearText, deadline, auth, doNotTouch } = organization;
+  const markColumn = doNotTouch.column;
+  // Those that are being written, and one each for what is read ahead and for links.
+  const connections = parallelOf(organization) + 2;
+  checkCaFile(`organizations.${index}.caFile`, caFile);
+  const warn = (message: string) => log.warn(message);
+  if (auth.method === 'adfs') checkCaFile(`organizations.${index}.auth.caFile`, auth.caFile);
+  const place = { url, deadline, stateDirectory: configuration.stateDirectory, warn: (message: string) => warn(`${name}: ${message}`) };
+  const own = made(`organizations.${index}`, () => authentication(auth, place));
+  return { name, url, apiVersion, caFile, allowClearText, deadline, connections, auth: own, markColumn, warn };
 }
 
 /** One that holds no certificate would show only when a server is not believed, and as the server's fault. */

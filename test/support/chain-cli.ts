@@ -60,6 +60,10 @@ export class Command implements AsyncDisposable {
     return this.#output.stdout;
   }
 
+  get stderr(): string {
+    return this.#output.stderr;
+  }
+
   async says(pattern: RegExp, within = 20_000): Promise<void> {
     await until(`the command says ${pattern}; it said:\n${this.stdout}`, async () => pattern.test(this.stdout), within, 5);
   }

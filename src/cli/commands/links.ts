@@ -1,11 +1,19 @@
 import type { Command } from 'commander';
 import type { Look } from '../../../streams/change-log.ts';
-import type { CustomerEngagement, SystemUser } from '../../../streams/customer-engagement.ts';
-import { domainName, domainNameParts, nameKey } from '../../../streams/identity.ts';
+import { domainName, domainNameParts } from '../../../streams/identity.ts';
 import type { Link } from '../../../streams/repair.ts';
 import { EXIT } from '../../runtime/exit-codes.ts';
 import { printable } from '../../runtime/printable.ts';
-import { CommandError, type Context, GUID, lookAtLog, openOrganizations, organizationNamed, organizationsNamed } from '../context.ts';
+import {
+  CommandError,
+  type Context,
+  GUID,
+  lookAtLog,
+  openOrganizations,
+  organizationNamed,
+  organizationsNamed,
+  recordOf,
+} from '../context.ts';
 import { printDrift } from '../drift-report.ts';
 import { askRepairer, untilRepaired, type Wish } from '../repair-requests.ts';
 import { asTable, type Column } from '../table.ts';
@@ -90,15 +98,6 @@ async function decide(
   console.log(printable(`${found.fullname} (${found.domainname}, ${found.systemuserid}): ${answer?.message ?? ''}`));
   if (!answer?.done) exitWith(EXIT.failed);
   else if (asked.kind === 'link') for (const repair of await untilRepaired(log, [wish], since)) console.log(describe(repair));
-}
-
-async function recordOf(ce: CustomerEngagement, text: string): Promise<SystemUser> {
-  const isId = GUID.test(text);
-  const found = await ce.find(isId ? { systemuserids: [text.toLowerCase()], domainNames: [] } : { domainNames: [text] });
-  const [record, another] = found.filter(({ systemuserid, domainname }) => nameKey(isId ? systemuserid : domainname) === nameKey(text));
-  if (record === undefined) throw new CommandError(`${ce.name} has no record with the systemuserid or user name ${text}`);
-  if (another !== undefined) throw new CommandError(`Several records of ${ce.name} show ${text}: give a systemuserid`);
-  return record;
 }
 
 function accountOf(look: Look, text: string): string {
