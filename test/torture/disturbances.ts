@@ -90,7 +90,12 @@ const DISTURBANCES: readonly Disturbance[] = [
       const { listener, random, pair } = world;
       await listener.stop();
       const damage = random.pick(DAMAGES);
-      if ((await listener.position(pair.namingContext))?.cookie === undefined || !listener.damage(damage)) return undefined;
+      const position = await listener.position(pair.namingContext);
+      if (position?.cookie === undefined || !listener.damage(damage)) return undefined;
+      // Of one that was lost already it has been told.
+      if (position.comparing === undefined) {
+        world.losses.push({ what: `the position was lost: ${damage}`, reason: /./, after: listener.reports.length });
+      }
       if (damage === 'deleted') world.forgot = true;
       return `the stored position: ${damage}`;
     },

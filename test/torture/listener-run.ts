@@ -16,7 +16,7 @@ import { World } from './world.ts';
 
 const ACCOUNTS = 10;
 /** Of how many runs one has a roll-back, which takes seconds. */
-const ROLL_BACK_EACH = 10;
+const ROLL_BACK_EACH = 5;
 /** Changes in a row on one domain controller. */
 const BURST = 12;
 const SAVED = 'saved';
@@ -60,7 +60,7 @@ export async function runListener(pair: Pair, seed: number, changes: number, fol
       const knownOf = (objectGUID: string) => known.identity(objectGUID);
       faults.push(...faultsOfHistory({ baseline, directory, events: history, known: knownOf, outOfSight: outOfSight(world) }));
     });
-    faults.push(...faultsOfOrder(history, journal, world));
+    faults.push(...faultsOfOrder(history, journal, world), ...world.untold());
     if (!spoiled) await accounts.end(pair.all[0]);
   } catch (error) {
     faults.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
@@ -96,6 +96,10 @@ async function endOfOne(world: World): Promise<Map<string, Identity>> {
   world.note(`${read.name} is left`);
   await quiet(world, read);
   await listener.stop();
+  const { forgetful } = world;
+  if (read === forgetful?.controller && !world.forgot) {
+    world.losses.push({ what: `${read.name} was rolled back`, reason: /was rolled back/, after: forgetful.after });
+  }
   return identitiesOf(world, read);
 }
 
@@ -117,7 +121,7 @@ async function torture(world: World, changes: number, rollsBack: boolean): Promi
   const { accounts, journal, listener, pair, random } = world;
   const victim = random.pick(pair.all);
   const many = random.chance(0.3) ? Math.floor(changes / 2) : Number.POSITIVE_INFINITY;
-  let saved = -1;
+  let saved = { order: -1, usn: 0n };
   for (let hasDeleted = false; accounts.count < changes; ) {
     const on = random.pick(world.pair.all.filter(({ isUp }) => isUp));
     const length = 1 + random.below(BURST);
@@ -128,15 +132,20 @@ async function torture(world: World, changes: number, rollsBack: boolean): Promi
       await deleteMany(accounts, on);
       world.note(`many deletions on ${on.name}`);
     }
-    if (rollsBack && saved < 0 && accounts.count > changes / 3) {
+    if (rollsBack && saved.order < 0 && accounts.count > changes / 3) {
       await victim.up();
       await victim.save(SAVED);
-      saved = journal.order;
+      saved = { order: journal.order, usn: await (await victim.admin()).highestCommittedUSN() };
       world.note(`${victim.name} was saved`);
     }
     if (rollsBack && world.rolledBack === undefined && accounts.count > (2 * changes) / 3) {
       await victim.up();
-      world.rolledBack = { invocationId: victim.invocationId, from: saved, usn: await (await victim.admin()).highestCommittedUSN() };
+      const { invocationId } = victim;
+      world.rolledBack = { invocationId, from: saved.order, usn: await (await victim.admin()).highestCommittedUSN() };
+      const { seen = {}, comparing } = (await listener.position(pair.namingContext)) ?? {};
+      if (comparing === undefined && BigInt(seen[invocationId] ?? 0) > saved.usn) {
+        world.forgetful = { controller: victim, after: listener.reports.length };
+      }
       await victim.rollBack(SAVED);
       world.note(`${victim.name} was rolled back`);
     }

@@ -32,6 +32,10 @@ export class World implements AsyncDisposable {
   wasScoped = false;
   /** A stored position was deleted, and with it what had been seen. */
   forgot = false;
+  /** One that was rolled back, and has lost what the listener had seen; and how many reports there were before. */
+  forgetful: { readonly controller: Controller; readonly after: number } | undefined;
+  /** Losses of the position that the listener has to tell of, and how many reports there were before. */
+  readonly losses: { readonly what: string; readonly reason: RegExp; readonly after: number }[] = [];
   /** The number of the last event when it was seen that the two will never agree again. */
   apartAfter = Number.POSITIVE_INFINITY;
   readonly #began = performance.now();
@@ -79,6 +83,13 @@ export class World implements AsyncDisposable {
   note(line: string): void {
     if (line === '') return;
     this.trace.push(`${(performance.now() - this.#began).toFixed(0).padStart(7)} ms  ${line}`);
+  }
+
+  /** What it did not tell of, in sentences. */
+  untold(): string[] {
+    const isTold = ({ reason, after }: World['losses'][number]) =>
+      this.listener.reports.slice(after).some((report) => report.type === 'position-lost' && reason.test(report.reason));
+    return this.losses.filter((loss) => !isTold(loss)).map(({ what }) => `nobody was told that ${what}`);
   }
 
   isFollowed(dn: string): boolean {
