@@ -135,13 +135,26 @@ export class OpenRepairs {
     const last = this.#open.get(systemuserid) ?? this.#log.repair(systemuserid);
     if (last === undefined || isOpen(last) || (last.parkingAccount === null) === (parkingAccount === null)) return false;
     // Nobody has said yet whose record it is; it may be parked by the person who is about to.
-    if (last.reason === 'link-uncertain' || last.reason === 'account-recreated') return false;
+    if (isUndecided(last)) return false;
     // What it did before a person decided is not what it has done since; nor was it there, then, where it is now.
     const { parked: _, named: __, ...before } = last.times;
     const times = parkingAccount === null ? { observed: last.times.observed } : { ...before, intended: new Date().toISOString() };
     const again = { state: 'waiting', reason: null, message: null, parkingAccount, attempts: 0, notBefore: null, times } as const;
     this.#put({ ...last, ...again });
     return true;
+  }
+
+  /**
+   * A person has taken the record off its parking account, and has yet to say whose it is. Durable when it resolves.
+   *
+   * @returns undefined where it is not so
+   * @throws FencedError @throws LogError
+   */
+  recordTakenOff(systemuserid: string): Promise<void> | undefined {
+    const last = this.#open.get(systemuserid) ?? this.#log.repair(systemuserid);
+    if (last === undefined || isOpen(last) || last.parkingAccount === null || !isUndecided(last)) return undefined;
+    this.#put(last);
+    return this.record(systemuserid, { parkingAccount: null });
   }
 
   /**
@@ -292,6 +305,11 @@ export function newRepair(
     times: { ...(changed && { changed }), observed, planned: now },
     at: now,
   };
+}
+
+/** Nobody has said yet whose record it is. */
+function isUndecided({ reason }: Repair): boolean {
+  return reason === 'link-uncertain' || reason === 'account-recreated';
 }
 
 /** Begun for an event. */

@@ -139,6 +139,12 @@ export class Repairs {
   rescue(systemuserid: string, parkingAccount: string | null): void {
     // Another repair has the account by now: what was read of this record is old.
     if (parkingAccount !== null && this.#pool.isKeptForAnother(parkingAccount, systemuserid)) return;
+    const takenOff = parkingAccount === null ? this.#repairs.recordTakenOff(systemuserid) : undefined;
+    if (takenOff !== undefined) {
+      this.#steps.release(systemuserid);
+      this.#schedule.alongside(takenOff);
+      return;
+    }
     if (!this.#repairs.takeUp(systemuserid, parkingAccount)) return;
     if (parkingAccount === null) this.#steps.release(systemuserid);
     else this.#pool.keep(parkingAccount, systemuserid);

@@ -43,6 +43,11 @@ export class Controller implements AsyncDisposable {
     return `ldaps://${this.directory.address}:${this.line.port}`;
   }
 
+  /** Whether this is its dnsHostName, which is written in any case. */
+  isCalled(hostName: string | undefined): boolean {
+    return hostName?.toLowerCase() === this.directory.hostName;
+  }
+
   get isUp(): boolean {
     return this.#state === 'up';
   }

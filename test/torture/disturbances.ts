@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { changeSomething } from './changes.ts';
 import type { Controller } from './controller.ts';
 import { acceptWithheld, compare } from './requests.ts';
+import { toldOf } from './told.ts';
 import { DAMAGES } from './tortured-listener.ts';
 import type { World } from './world.ts';
 
@@ -10,10 +11,6 @@ interface Disturbance {
   /** @returns what was done; undefined when it is not possible now */
   readonly disturb: (world: World) => Promise<string | undefined>;
 }
-
-/** Looks, and milliseconds between two of them, after which it is no matter whether the listener has told what it should. */
-const TOLD_WITHIN = 100;
-const TOLD_EVERY = 10;
 
 const MISHAPS = ['gone-before', 'gone-after', 'fails-before', 'fails-after'] as const;
 
@@ -143,18 +140,16 @@ export async function disturbSomething(world: World): Promise<void> {
 
 /** The one that is read is left for the other one, which knows nothing of what was told last, and has news of its own of the same accounts. */
 async function leftBehind(world: World): Promise<string | undefined> {
-  const { accounts, journal, listener, pair, random, rolledBack } = world;
+  const { accounts, listener, pair, random, rolledBack } = world;
   const { dc } = (await listener.position(pair.namingContext)) ?? {};
-  const read = pair.all.find(({ directory }) => directory.hostName === dc?.toLowerCase());
+  const read = pair.all.find((each) => each.isCalled(dc));
   if (read === undefined || !listener.isRunning || pair.all.some(({ isUp }) => !isUp)) return undefined;
   for (const each of pair.all) await each.setPulls(false);
   const change = async (on: Controller) => {
     for (let count = 3 + random.below(8); count > 0; count--) await changeSomething(accounts, on, random, rolledBack === undefined);
   };
   await change(read);
-  const { objectGUID, mail } = await pair.mark(read, journal);
-  const isTold = () => listener.look(async (known) => known.identity(objectGUID)?.mail === mail);
-  for (let looks = 0; looks < TOLD_WITHIN && !(await isTold()); looks++) await delay(TOLD_EVERY);
+  await toldOf(read, world);
   await change(pair.other(read));
   read.line.cut();
   return `${read.name} was left for the other one, which had pulled nothing`;

@@ -12,6 +12,7 @@ import { readIdentities } from './object-state.ts';
 import { faultsOfOrder } from './order.ts';
 import type { Pair } from './pair.ts';
 import { quiet } from './quiescence.ts';
+import { toldOf } from './told.ts';
 import { World } from './world.ts';
 
 const ACCOUNTS = 10;
@@ -97,8 +98,14 @@ async function endOfOne(world: World): Promise<Map<string, Identity>> {
   await quiet(world, read);
   await listener.stop();
   const { forgetful } = world;
-  if (read === forgetful?.controller && !world.forgot) {
-    world.losses.push({ what: `${read.name} was rolled back`, reason: /was rolled back/, after: forgetful.after });
+  const since = forgetful === undefined ? [] : listener.reports.slice(forgetful.after);
+  const isRead = since.some((report) => report.type === 'connected' && forgetful?.controller.isCalled(report.dc));
+  if (forgetful !== undefined && isRead && !world.forgot) {
+    world.losses.push({
+      what: `${forgetful.controller.name} was rolled back`,
+      reason: /was rolled back|has not heard/,
+      after: forgetful.after,
+    });
   }
   return identitiesOf(world, read);
 }
@@ -140,6 +147,8 @@ async function torture(world: World, changes: number, rollsBack: boolean): Promi
     }
     if (rollsBack && world.rolledBack === undefined && accounts.count > (2 * changes) / 3) {
       await victim.up();
+      if (pair.other(victim).isUp && random.chance(0.5)) await pair.pull(pair.other(victim), journal);
+      await toldOf(victim, world);
       const { invocationId } = victim;
       world.rolledBack = { invocationId, from: saved.order, usn: await (await victim.admin()).highestCommittedUSN() };
       const { seen = {}, comparing } = (await listener.position(pair.namingContext)) ?? {};

@@ -149,7 +149,7 @@ describe('an account that is deleted and made anew under its name', () => {
   });
 
   test('while its record is on a parking account: the record still is, and a person has to decide', async () => {
-    const world = await started();
+    const world = await started({ users: 3, parking: 1 });
     world.ce.fate = (call) => (isNaming(call) ? 'transient' : 'ok');
     world.rename(1, 'ann');
     await passed(SECOND);
@@ -162,6 +162,15 @@ describe('an account that is deleted and made anew under its name', () => {
     world.publish();
     await passed(MINUTE);
     expect(world.repair(1)).toMatchObject({ state: 'needs-person', reason: 'account-recreated', parkingAccount });
+    // Once a person has taken it off, its parking account serves others.
+    Object.assign(world.ce.get(guid('record', 1)), { domainname: 'CORP\\somebody', objectGUID: undefined });
+    world.ce.fate = () => 'ok';
+    await passed(11 * MINUTE);
+    for (const user of [2, 3]) world.rename(user, `n${user}`);
+    await passed(SECOND);
+    expect([world.shown(2), world.shown(3)]).toEqual(['CORP\\n2', 'CORP\\n3']);
+    expect(world.shown(1)).toBe('CORP\\somebody');
+    expect(world.repair(1)).toMatchObject({ state: 'needs-person', reason: 'account-recreated', parkingAccount: null });
   });
 
   test('while an answer about its record is lost: what was written was for the former account', async () => {
