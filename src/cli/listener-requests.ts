@@ -1,9 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { lastValueFrom, tap } from 'rxjs';
+import type { ChangeEvent } from '../../streams/change.ts';
 import { type ChangeLog, type ListenerRequest, LogError } from '../../streams/change-log.ts';
 import type { DirectorySession } from '../../streams/directory-source.ts';
 import { DryRun } from '../../streams/listener/dry-run.ts';
+import type { ListenerReport } from '../../streams/listener/listener.ts';
 import { isTooMany } from '../../streams/listener/withheld.ts';
 import type { Position } from '../../streams/position.ts';
 import type { Configuration } from '../config/schema.ts';
@@ -27,8 +30,9 @@ export async function compare(log: ChangeLog, namingContext: string | undefined)
   if (chosen.length === 0) throw new CommandError('No listener has read a directory to its end yet: nothing to compare with');
   const requests = await ask(log, chosen, 'compare');
   const served = await untilServed(log, requests);
-  for (const { namingContext: context, compared } of served) {
+  for (const { namingContext: context, compared, held } of served) {
     console.log(`${context}: ${compared?.objects ?? 0} objects compared, ${compared?.differences ?? 0} differences reported`);
+    sayWaiting(Object.keys(held).length);
   }
   const now = await log.status();
   if (now.sequence > sequence) console.log(`the events ${sequence + 1} to ${now.sequence} of the log were written meanwhile`);
@@ -72,28 +76,42 @@ export async function printDifferences(
   const { signal } = new AbortController();
   await using dryRun = await DryRun.open(directorySources(configuration, logger), known, unlimited, signal);
   for (const session of chosenFrom(dryRun.sessions, namingContext)) {
-    let deletions = 0;
-    let domain = '';
+    const events: ChangeEvent[] = [];
+    let progress: Extract<ListenerReport, { type: 'read-progress' }> | undefined;
     const reports = dryRun.compare(session, signal).pipe(
       tap((report) => {
-        if (report.type === 'published') {
-          for (const event of report.events) {
-            console.log(printable(`${event.kind} ${storyOf(event)}  ${event.objectGUID}`));
-            if (event.kind === 'deleted') deletions += 1;
-            domain = event.before?.domain ?? domain;
-          }
-        } else if (report.type === 'set-aside') {
-          console.log(printable(`set aside ${report.objectGUID}: ${report.reason}`));
-        } else if (report.type === 'read-progress' && report.done) {
-          console.log(`${report.namingContext}: ${report.objects} objects read, ${report.differences} differences`);
-        }
+        if (report.type === 'published') events.push(...report.events);
+        else if (report.type === 'position-lost') console.log(printable(`the position is lost: ${report.reason}`));
+        else if (report.type === 'set-aside') console.log(printable(`set aside ${report.objectGUID}: ${report.reason}`));
+        else if (report.type === 'read-progress') progress = report;
       }),
     );
     await lastValueFrom(reports, { defaultValue: undefined });
-    if (isTooMany(deletions, known.count(domain), settings.deletionLimit)) {
+    const left = await notReported(events, log);
+    for (const event of left) console.log(printable(`${event.kind} ${storyOf(event)}  ${event.objectGUID}`));
+    console.log(`${session.namingContext}: ${progress?.objects ?? 0} objects read, ${left.length} differences`);
+    if (left.length < events.length) console.log(`${events.length - left.length} more were reported by the listener meanwhile`);
+    sayWaiting(progress?.waiting ?? 0);
+    const deletions = left.filter(({ kind }) => kind === 'deleted').length;
+    if (isTooMany(deletions, known.count(session.domain), settings.deletionLimit)) {
       console.log(`${deletions} deletions are more than listener.deletionLimit: they would be withheld until they are accepted`);
     }
   }
+}
+
+/** A listener at work may have reported some of them since it was looked at what is known. */
+async function notReported(events: readonly ChangeEvent[], log: ChangeLog): Promise<readonly ChangeEvent[]> {
+  if (events.length === 0) return events;
+  await using known = await log.look();
+  const last = new Map(events.map(({ objectGUID, after }) => [objectGUID, after]));
+  return events.filter(({ objectGUID }) => !isDeepStrictEqual(known.identity(objectGUID) ?? null, last.get(objectGUID)));
+}
+
+function sayWaiting(accounts: number): void {
+  if (accounts === 0) return;
+  console.log(
+    `${accounts} more accounts differ and wait: their domain controller has not caught up, or they may turn up in another domain; see namesake status`,
+  );
 }
 
 function choose(positions: readonly Position[], namingContext: string | undefined): Position[] {

@@ -53,7 +53,7 @@ export interface DirectorySettings extends MethodSettings {
   readonly pageSize?: number | undefined;
   /** Milliseconds that the first entry of a full read, and of the first read after opening, may take. Default 120,000, a domain controller's own limit. */
   readonly patience?: number | undefined;
-  /** Milliseconds between two heartbeats, by which a server that hangs is noticed. Default 10,000. */
+  /** Milliseconds between two heartbeats, by which a server that hangs is noticed. Default: the deadline. */
   readonly heartbeat?: number | undefined;
   /** Told of values and entries that were set aside, and of DNS that does not answer. */
   readonly warn?: Warn | undefined;
@@ -263,7 +263,7 @@ function complete(settings: DirectorySettings) {
     pageSize = 500,
     attributes = PROFILE_ATTRIBUTES,
     patience = 120_000,
-    heartbeat = 10_000,
+    heartbeat = deadline,
     warn = () => {},
     allowClearText = false,
   } = settings;

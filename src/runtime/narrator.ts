@@ -59,11 +59,12 @@ export class Narrator {
         if (!report.done && performance.now() - this.#toldProgress < PROGRESS_EVERY) return;
         this.#toldProgress = performance.now();
         const rate = Math.round((report.objects * 1000) / Math.max(1, report.milliseconds));
-        const { namingContext, objects, milliseconds, differences } = report;
+        const { namingContext, objects, milliseconds, differences, waiting } = report;
         const what = report.done ? 'read everything' : 'reading everything';
         const found = differences === 0 ? '' : `, ${differences} differences`;
-        const fields = { namingContext, objects, milliseconds, rate, differences };
-        this.#log.info(fields, `${what} in ${namingContext}: ${objects} objects, ${rate} a second${found}`);
+        const held = waiting === 0 ? '' : `, ${waiting} accounts differ and wait`;
+        const fields = { namingContext, objects, milliseconds, rate, differences, waiting };
+        this.#log.info(fields, `${what} in ${namingContext}: ${objects} objects, ${rate} a second${found}${held}`);
         return;
       }
       case 'published':

@@ -4,11 +4,12 @@ import type { Batch, KnownAccounts, ListenerLog, ListenerRequest } from '../chan
 import { DirectoryError, type DirectorySession, type DirectorySource } from '../directory-source.ts';
 import { aborted } from '../operators.ts';
 import { isReadWhole } from '../position.ts';
+import { beginning } from './beginning.ts';
 import { Draft } from './draft.ts';
 import type { ListenerReport } from './listener.ts';
 import { Neighbourhood, type Neighbours } from './neighbours.ts';
 import { Publisher } from './publisher.ts';
-import type { PublisherSettings } from './read.ts';
+import type { Loss, PublisherSettings } from './read.ts';
 
 /**
  * What a comparison of everything would tell, and nobody is told. Takes no lease and writes nothing, so a listener may be at work
@@ -68,18 +69,22 @@ export class DryRun implements AsyncDisposable {
       const request: ListenerRequest = { id: 'dry run', kind: 'compare', namingContext, time: new Date().toISOString() };
       const neighbours = this.#neighbours.get(session);
       if (neighbours === undefined) throw new Error('a session of another dry run');
-      const publisher = new Publisher(session, stored, undefined, this.#log, neighbours, this.#settings);
-      const reader = publisher.begin([request]);
-      let over = false;
-      return defer(() => reader.next()).pipe(
-        takeUntil(aborted(signal)),
-        concatMap(async (page) => {
-          over = page.last;
-          return await publisher.publish(page, signal);
-        }),
-        concatMap((reports) => from(reports)),
-        repeat({ delay: () => (over || signal.aborted ? EMPTY : of(true)) }),
-      );
+      const pages = (loss: Loss | undefined) => {
+        const publisher = new Publisher(session, stored, loss, this.#log, neighbours, this.#settings);
+        const reader = publisher.begin([request]);
+        let over = false;
+        return defer(() => reader.next()).pipe(
+          takeUntil(aborted(signal)),
+          concatMap(async (page) => {
+            over = page.last;
+            return await publisher.publish(page, signal);
+          }),
+          concatMap((reports) => from(reports)),
+          repeat({ delay: () => (over || signal.aborted ? EMPTY : of(true)) }),
+        );
+      };
+      // A loss that nobody has noticed yet decides who is gone for good.
+      return defer(() => beginning(session, this.#log, false)).pipe(concatMap(({ loss }) => pages(loss)));
     });
   }
 

@@ -21,11 +21,10 @@ import type { ChangeEvent } from '../change.ts';
 import { type ChangeLog, FencedError, type ListenerLog, LogError } from '../change-log.ts';
 import { DirectoryError, type DirectoryFailure, type DirectorySession, type DirectorySource } from '../directory-source.ts';
 import { aborted, failWhenAborted, retryWithReports, sideBySide, withResource, withTold } from '../operators.ts';
-import { isReadWhole, type Position, recentFrom, recentOn } from '../position.ts';
+import { isReadWhole } from '../position.ts';
+import { beginning } from './beginning.ts';
 import { Neighbourhood } from './neighbours.ts';
-import type { Loss } from './read.ts';
 import { type ReadingSettings, readings } from './reading.ts';
-import { rolledBackWrite, stillWatched } from './rolled-back.ts';
 
 /** What a listener tells of its work; the runtime turns it into log lines. */
 export type ListenerReport =
@@ -52,6 +51,8 @@ export type ListenerReport =
       /** Events that it led to so far. */
       readonly differences: number;
       readonly done: boolean;
+      /** Accounts that differ and wait, for their domain controller or for another domain; known once it is done. */
+      readonly waiting: number;
       readonly milliseconds: number;
     }
   /** More deletions than a person wants to be told of without having been asked; nothing goes on until they are accepted. */
@@ -174,7 +175,7 @@ function watch(
       claim(session.namingContext, watched, all);
       neighbourhood.enter(source, session);
       const neighbours = neighbourhood.of(source);
-      return defer(() => beginning(session, watched, log)).pipe(
+      return defer(() => beginning(session, log, watched.positionRefused)).pipe(
         concatMap(({ position, loss, reason }) => {
           const { dc, namingContext, passedOver, limits } = session;
           const connected: ListenerReport = {
@@ -209,54 +210,6 @@ function watch(
   );
   const unlessStopped = defer(() => (signal.aborted ? EMPTY : sessions));
   return concat(restOfPause(watched, signal), unlessStopped);
-}
-
-interface Beginning {
-  readonly position: Position | undefined;
-  readonly loss: Loss | undefined;
-  /** Why everything has to be read. */
-  readonly reason: string | undefined;
-}
-
-/** Where a session goes on, or why it cannot. */
-async function beginning(session: DirectorySession, watched: Watched, log: ListenerLog): Promise<Beginning> {
-  const { namingContext, domain, resume } = session;
-  const stored = log.position(namingContext);
-  // Told already, when it was noticed.
-  if (stored?.comparing !== undefined) return { position: undefined, loss: undefined, reason: stored.comparing.reason };
-  const lost = (reason: string, more: Partial<Loss> = {}): Beginning => ({
-    position: undefined,
-    loss: { reason, lossy: false, forget: [], rebuilt: false, ...more },
-    reason,
-  });
-  if (stored === undefined && log.knows(domain)) {
-    return lost(`the log knows accounts of ${domain}, but not up to where it was read`, { lossy: true });
-  }
-  if (!isReadWhole(stored)) return { position: undefined, loss: undefined, reason: 'first start' };
-  if (watched.positionRefused) return lost('the directory refused the position');
-  if (resume.position === undefined) {
-    const { lossy = false, rolledBack = false, rebuilt = false } = resume;
-    return lost(resume.reason, { lossy, forget: rolledBack ? [session.invocationId] : [], rebuilt });
-  }
-  const { position, changed, unread } = resume;
-  const { invocationId } = session;
-  const recent = stillWatched([...recentOn(invocationId, position), ...recentFrom(invocationId, position)], session.attributes);
-  if (recent.length > 0) {
-    const found = await session.readObjects([...new Set(recent.map(({ objectGUID }) => objectGUID))]);
-    const write = rolledBackWrite(recent, found);
-    if (write !== undefined) {
-      const { attribute, objectGUID } = write;
-      const reason = `the database of ${session.dc} was rolled back: ${attribute} of ${objectGUID} is not as it was written there before`;
-      return lost(reason, { lossy: true, forget: [session.invocationId] });
-    }
-  }
-  const twice = await session.givenTwice(position);
-  if (twice !== undefined) {
-    const reason = `the database of ${session.dc} was rolled back: it has given the number ${twice} to a second write`;
-    return lost(reason, { lossy: true, forget: [session.invocationId] });
-  }
-  if (changed !== undefined) return { ...lost(changed), position };
-  return { position, loss: undefined, reason: unread };
 }
 
 /** A log that is opened again and again must not lead to one try after the other: refused passwords lock an account out. */

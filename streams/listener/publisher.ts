@@ -102,7 +102,8 @@ export class Publisher {
       const { objects, differences } = read;
       const milliseconds = Math.round(performance.now() - read.began);
       const { namingContext } = this.#session;
-      reports.push({ type: 'read-progress', namingContext, objects, differences, done: page.last, milliseconds });
+      const waiting = page.last ? Object.keys(this.#position?.held ?? {}).length : 0;
+      reports.push({ type: 'read-progress', namingContext, objects, differences, done: page.last, waiting, milliseconds });
     }
     return reports;
   }

@@ -1,7 +1,11 @@
+import { lastValueFrom, toArray } from 'rxjs';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { DryRun } from '../../../streams/listener/dry-run.ts';
+import type { ListenerReport } from '../../../streams/listener/listener.ts';
 import { isTooMany } from '../../../streams/listener/withheld.ts';
 import { COMPUTER, guid } from '../../support/memory-directory.ts';
-import { expectExact, MINUTE, passed, SECOND, SETTINGS, world } from './listener-world.ts';
+import { expectExact, MINUTE, NEVER, passed, SECOND, SETTINGS, world } from './listener-world.ts';
+import { twoDcs } from './two-dcs.ts';
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -93,6 +97,38 @@ describe('a comparison', () => {
     await passed(2 * MINUTE);
     expect(w.source.reads.filter((from) => from === undefined).length).toBe(2);
     expect(w.kinds()).toEqual([]);
+  });
+});
+
+describe('a comparison that nobody is told of', () => {
+  /** What it would tell. */
+  async function dry(w: Pick<ReturnType<typeof world>, 'source' | 'log'>): Promise<ListenerReport[]> {
+    await using dryRun = await DryRun.open([w.source], await w.log.look(), SETTINGS, NEVER);
+    const [session = expect.unreachable()] = dryRun.sessions;
+    return await lastValueFrom(dryRun.compare(session, NEVER).pipe(toArray()));
+  }
+
+  test('knows of a loss that the listener has yet to notice: then who is not found is gone', async () => {
+    const w = await started(3);
+    w.directory.forget(guid('account', 1));
+    const told = (reports: readonly ListenerReport[]) =>
+      reports.flatMap((report) => (report.type === 'published' ? report.events.map(({ kind }) => kind) : []));
+    expect(told(await dry(w))).toEqual([]);
+    w.source.resumeRefused = { reason: 'rolled back', lossy: true };
+    const reports = await dry(w);
+    expect(told(reports)).toEqual(['deleted']);
+    expect(reports).toContainEqual(expect.objectContaining({ type: 'position-lost', reason: 'rolled back' }));
+    expect(w.log.notices).toEqual([]);
+    expect(w.log.known.identities.has(guid('account', 1))).toBe(true);
+  });
+
+  test('says how many differ and wait for their domain controller', async () => {
+    const w = await twoDcs();
+    w.one.rename(guid('account', 1), 'x');
+    await w.read();
+    w.source.directory = w.two;
+    const reports = await dry(w);
+    expect(reports.at(-1)).toMatchObject({ type: 'read-progress', differences: 0, waiting: 1, done: true });
   });
 });
 
