@@ -43,8 +43,12 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   freeze: onPart('a part keeps its connections and answers nothing', 'frozen', async (part) => running(part).pause()),
   thaw: onPart('it answers again', 'thawed', async (part) => running(part).resume()),
   start: onPart('a part that was stopped or killed is back', 'answers', (part) => part.start()),
-  save: onController('keep a copy of its database under NAME; it is stopped for that, and started again', 'saved as', (dc, name) => dc.save(name)),
-  'roll-back': onController('put that copy back, behind its back; stopped and started, too', 'rolled back to', (dc, name) => dc.rollBack(name)),
+  save: onController('keep a copy of its database under NAME; it is stopped for that, and started again', 'saved as', (dc, name) =>
+    dc.save(name),
+  ),
+  'roll-back': onController('put that copy back, behind its back; stopped and started, too', 'rolled back to', (dc, name) =>
+    dc.rollBack(name),
+  ),
   reanimate: {
     parameters: ['DC', 'ACCOUNT'],
     summary: 'an account that was deleted is back, in OU=Staff and disabled, as without a recycle bin',

@@ -11,6 +11,8 @@ import { BEDS } from './paths.ts';
 import { findProcess } from './proc.ts';
 import { type Report, readStanding, stopSupervisor, supervise, type UpOptions } from './supervisor.ts';
 
+const DEFAULT_PATH = join(BEDS, 'up');
+
 const USAGE = `usage: npm run testbed -- COMMAND [OPTIONS]
 
   up       start a domain controller, a broker and the CE stand-in in the background; return when they answer
@@ -52,7 +54,7 @@ function parse(args: string[]): Arguments | 'help' {
     rodc: { type: 'boolean', default: false },
     'second-forest': { type: 'boolean', default: false },
     'keep-data': { type: 'boolean', default: false },
-    path: { type: 'string', default: join(BEDS, 'up') },
+    path: { type: 'string', default: DEFAULT_PATH },
     help: { type: 'boolean', short: 'h', default: false },
   } as const;
   const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
@@ -97,7 +99,8 @@ async function up(wanted: Arguments): Promise<number> {
     console.error(failure);
     return 1;
   }
-  console.log(`\n${(await readStanding(path))?.overview}\n\nstop with: npm run testbed -- down`);
+  const where = path === DEFAULT_PATH ? '' : ` --path ${path}`;
+  console.log(`\n${(await readStanding(path))?.overview}\n\nstop with: npm run testbed -- down${where}`);
   return 0;
 }
 

@@ -177,7 +177,7 @@ export class GroupLease implements AsyncDisposable {
   #hold(): void {
     this.#held = true;
     this.#watch = setInterval(() => {
-      if (since(this.#alive) > SILENCE) this.#lose(`the group has not answered for ${SILENCE} ms`);
+      if (since(this.#alive) > SILENCE) this.#lose(`the group has not answered for ${SILENCE} ms, or this process stood still meanwhile`);
     }, LOOK);
     this.#acquired.resolve();
   }
