@@ -12,6 +12,9 @@ interface Disturbance {
   readonly disturb: (world: World) => Promise<string | undefined>;
 }
 
+/** Milliseconds for which a line is bad at most: an answer comes within them as a rule. */
+const BAD_LINE = 700;
+
 const MISHAPS = ['gone-before', 'gone-after', 'fails-before', 'fails-after'] as const;
 
 /** By what is done to the domain controllers, to what they tell each other, to the listener, and to its log. */
@@ -41,6 +44,33 @@ const DISTURBANCES: readonly Disturbance[] = [
       const { line, name } = random.pick(pair.all);
       line.cut();
       return `the line to ${name} was cut`;
+    },
+  },
+  {
+    weight: 1,
+    disturb: async ({ pair, random }) => {
+      const { line, name } = random.pick(pair.all);
+      line.halfClose();
+      return `the line from ${name} was closed`;
+    },
+  },
+  {
+    weight: 2,
+    disturb: async ({ pair, random }) => {
+      const { line, name } = random.pick(pair.all);
+      // Also within a record of TLS, and within its handshake.
+      line.corrupting = true;
+      await delay(random.below(BAD_LINE));
+      line.corrupting = false;
+      return `the line from ${name} was bad for a while`;
+    },
+  },
+  {
+    weight: 2,
+    disturb: async ({ pair, random }) => {
+      const { line, name } = random.pick(pair.all);
+      line.delay = 1 + random.below(50);
+      return `the line from ${name} takes ${line.delay} ms`;
     },
   },
   { weight: 7, disturb: leftBehind },

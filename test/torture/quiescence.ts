@@ -20,6 +20,7 @@ const HELD_FOR = 1_000;
 export async function quiet(world: World, only?: Controller): Promise<void> {
   const { pair, listener, journal } = world;
   const { namingContext } = pair;
+  for (const { line } of pair.all) line.delay = 0;
   if (!listener.isRunning) await listener.start();
   const marks = await Promise.all((only ? [only] : pair.all).map((each) => pair.mark(each, journal)));
   if (only === undefined) await pair.bed.replication.settled();
