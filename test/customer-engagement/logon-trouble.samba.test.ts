@@ -107,8 +107,8 @@ function expired(cache: string): string {
 async function writes(ce: CustomerEngagement): Promise<void> {
   const [parking = ''] = bed.directory.parkingAccounts;
   const { systemuserid = '', domainname = '' } = (await control.records())[0] ?? {};
-  expect(await ce.setDomainName(systemuserid, parking)).toBe(parking);
-  expect(await ce.setDomainName(systemuserid, domainname)).toBe(domainname);
+  expect(await ce.setDomainName(systemuserid, parking)).toMatchObject({ domainname: parking });
+  expect(await ce.setDomainName(systemuserid, domainname)).toMatchObject({ domainname });
 }
 
 describe('Kerberos', () => {

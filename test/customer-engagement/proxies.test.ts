@@ -38,7 +38,7 @@ describe('a proxy in between', () => {
       expect(at.server.received).toHaveLength(2);
       isOpen = true;
       expect(await at.ce.whoAmI()).toBe(ID);
-      expect(await at.ce.setDomainName(ID, 'CORP\\lee')).toBe('CORP\\lee');
+      expect(await at.ce.setDomainName(ID, 'CORP\\lee')).toMatchObject({ domainname: 'CORP\\lee' });
     },
   );
 
