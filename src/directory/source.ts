@@ -92,6 +92,7 @@ class LdapDirectorySource implements DirectorySource {
   readonly #methods: Methods;
   readonly #controllers: DomainControllerNames;
   #candidates: readonly Candidate[] = [];
+  #hasPassword = false;
   #refusedPassword: string | undefined;
   /** Of the last session, until that is told to have failed. */
   #inUse: Candidate | undefined;
@@ -169,9 +170,12 @@ class LdapDirectorySource implements DirectorySource {
     const { bindDn, password, caFile, deadline } = this.#settings;
     const ca = trustedCertificates(caFile);
     try {
-      return { ca, deadline, lookup: this.#names.lookup, credentials: { dn: bindDn, password: await password() } };
+      const credentials = { dn: bindDn, password: await password() };
+      this.#hasPassword = true;
+      return { ca, deadline, lookup: this.#names.lookup, credentials };
     } catch (error) {
-      throw failed('configuration', 'The password for the directory cannot be read', error);
+      // Once it was there, it is being replaced.
+      throw failed(this.#hasPassword ? 'unavailable' : 'configuration', 'The password for the directory cannot be read', error);
     }
   }
 

@@ -114,6 +114,24 @@ describe('the choice of a domain controller', () => {
     expect(one.logons).toBe(1);
   });
 
+  it('takes a password that cannot be read for a wrong setting, unless it could be read before', async () => {
+    await using one = await ScriptedDc.start(1);
+    let isThere = false;
+    const password = () => {
+      if (!isThere) throw new Error('ENOENT');
+      return 'secret';
+    };
+    const dcs = source([one], { password });
+    await expect(dcs.open(nothingStored, NEVER)).rejects.toMatchObject({ failure: 'configuration' });
+    isThere = true;
+    await (await dcs.open(nothingStored, NEVER))[Symbol.asyncDispose]();
+    isThere = false;
+    await expect(dcs.open(nothingStored, NEVER)).rejects.toMatchObject({
+      failure: 'unavailable',
+      message: expect.stringContaining('ENOENT'),
+    });
+  });
+
   it('knows whether a refused password has been replaced since', async () => {
     await using one = await ScriptedDc.start(1);
     one.refuse(49);
