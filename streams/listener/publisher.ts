@@ -268,7 +268,8 @@ export class Publisher {
     return {
       reason: `${dc} has not heard for ${durationText(maxLag)} of everything that was seen on another domain controller: it may be lost`,
       lossy: true,
-      forget: lacking(position, seen),
+      // It may be this one that was put back: then it has given numbers of its own, that were seen by way of the other one, to other writes.
+      forget: [...lacking(position, seen), position.invocationId],
       rebuilt: false,
     };
   }

@@ -134,6 +134,24 @@ describe('another domain controller', () => {
     expect([w.log.events.length, w.log.notices.length]).toEqual([4, 1]);
   });
 
+  test('SPEC rule 5: nor is what hides behind a number that the one which is left has used a second time, unnoticed', async () => {
+    const prepare = (one: MemoryDirectory) => one.set(guid('account', 3), { userPrincipalName: 'user3@corp.test' });
+    const w = await twoDcs({ settings: { ...SETTINGS, maxLag: 600 * SECOND }, prepare });
+    const putBack = w.two.save();
+    for (let i = 1; i <= 5; i++) w.two.rename(guid('account', 1), `gone${i}`);
+    w.one.replicateFrom(w.two);
+    for (let i = 1; i <= 6; i++) {
+      w.one.rename(guid('account', 2), `told${i}`);
+      await w.read();
+    }
+    putBack();
+    w.two.set(guid('account', 3), { userPrincipalName: null });
+    for (let i = 1; i <= 20; i++) w.two.rename(guid('account', 2), `other${i}`);
+    await w.failOver(w.two);
+    await passed(3600 * SECOND);
+    expect(w.log.known.identities).toEqual(w.two.identities());
+  });
+
   test('numbers that only one domain controller ever hears of are no loss', async () => {
     const w = await twoDcs({ settings: { ...SETTINGS, maxLag: 600 * SECOND } });
     w.one.rename(guid('account', 1), 'told');

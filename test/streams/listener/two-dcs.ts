@@ -10,14 +10,17 @@ interface TwoDcsOptions {
   readonly accounts?: number;
   readonly settings?: ReadingSettings;
   readonly scope?: MemoryDirectorySource['scope'];
+  /** Before the first read. */
+  readonly prepare?: (one: MemoryDirectory) => void;
 }
 
 /** Two domain controllers of one domain, a listener on the first, and everybody known. */
-export async function twoDcs({ accounts = 3, settings = SETTINGS, scope }: TwoDcsOptions = {}) {
+export async function twoDcs({ accounts = 3, settings = SETTINGS, scope, prepare = () => {} }: TwoDcsOptions = {}) {
   const w = world({ accounts: 0, settings });
   const numbers = { next: 1 };
   const [one, two] = [new MemoryDirectory({ number: 1, numbers }), new MemoryDirectory({ number: 2, numbers })];
   for (let i = 1; i <= accounts; i++) one.create({ sAMAccountName: `user${i}` });
+  prepare(one);
   two.replicateFrom(one);
   one.replicateFrom(two);
   w.source.directory = one;
